@@ -1,0 +1,150 @@
+# What people run here; `make` lists it.
+#
+#   TEST_ARGS=name          one test, or any arguments of cargo test
+#   RESOURCE_BROKER_CACHE   everything that is fetched or built, to be kept between runs and clones
+#   CARGO_TARGET_DIR        where cargo builds; a part of that cache unless set
+#   KUBEBUILDER_ASSETS      a folder with kube-apiserver and etcd, if there is one already
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+RESOURCE_BROKER_CACHE ?= $(or $(XDG_CACHE_HOME),$(if $(HOME),$(HOME)/.cache),$(CURDIR)/target/cache)/resource-broker
+CARGO_TARGET_DIR ?= $(RESOURCE_BROKER_CACHE)/target
+export RESOURCE_BROKER_CACHE CARGO_TARGET_DIR
+
+TEST_ARGS ?=
+# Tests on API servers mostly wait: more of them at once than there are cores.
+RUST_TEST_THREADS ?= 8
+PLUGINS := --manifest-path plugins/Cargo.toml
+CARGO_DENY_VERSION := 0.20.2
+
+# step TEXT: a line that says what takes its time now.
+step = @printf '\n==> %s\n' "$(1)"
+# In front of what starts API servers.
+with_assets = assets=$$(tests/harness/control-plane.sh); KUBEBUILDER_ASSETS="$$assets" RUST_TEST_THREADS=$(RUST_TEST_THREADS)
+
+.PHONY: help
+help: ## List what can be made
+	@printf 'make TARGET, where TARGET is one of\n\n'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)$$/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+
+##### Seeing it work
+
+.PHONY: demo
+demo: toolchain ## Act the whole story on real API servers; KEEP=1 leaves everything running
+	$(call step,building the broker and the demo (some minutes the first time))
+	@cargo build --package resource-broker --package resource-broker-demo
+	@$(with_assets) "$(CARGO_TARGET_DIR)/debug/resource-broker-demo" $(if $(KEEP),--keep)
+
+.PHONY: demo-stop
+demo-stop: toolchain ## End what `make demo KEEP=1` left running
+	@cargo run --quiet --package resource-broker-demo -- --stop
+
+.PHONY: run
+run: toolchain ## Run the broker from the sources, with ARGS="--flag …"
+	@cargo run --package resource-broker -- $(ARGS)
+
+##### Building
+
+.PHONY: build
+build: toolchain ## Build the broker (PROFILE=release for one to ship)
+	@cargo build --package resource-broker --profile $(or $(PROFILE),dev)
+
+.PHONY: codegen
+codegen: toolchain ## Write crds/ from the types in host/api
+	@cargo run --quiet --package resource-broker -- crds --output crds
+
+##### Checking
+
+.PHONY: test
+test: toolchain ## Run every test; TEST_ARGS=name runs one
+	$(call step,building the broker and all tests (some minutes the first time))
+	@cargo build --package resource-broker
+	@cargo test --workspace --no-run
+	$(call step,testing the plugins)
+	@cargo test $(PLUGINS) --workspace $(TEST_ARGS)
+	$(call step,testing everything else)
+	@$(with_assets) cargo test --workspace $(TEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
+	$(call step,building the broker and the tests)
+	@cargo build --package resource-broker
+	@$(with_assets) cargo test --package resource-broker-harness --package resource-broker-e2e --package resource-broker-demo $(TEST_ARGS)
+
+.PHONY: lint
+lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell
+
+.PHONY: lint-fix
+lint-fix: toolchain ## Mend what rustfmt and clippy can mend
+	@cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo clippy $(PLUGINS) --workspace --all-targets --fix --allow-dirty --allow-staged
+	@cargo fmt --all
+	@cargo fmt $(PLUGINS) --all
+
+.PHONY: check
+check: toolchain lint-format check-codegen lint-rust lint-deny lint-shell test ## Everything that a change must pass
+
+.PHONY: check-codegen
+check-codegen: toolchain
+	$(call step,comparing crds/ with the types)
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	cargo run --quiet --package resource-broker -- crds --output "$$fresh"; \
+	diff --recursive --unified crds "$$fresh" || \
+		{ echo 'crds/ is not what the types in host/api say: run "make codegen" and commit the result' >&2; exit 1; }
+
+.PHONY: lint-format
+lint-format: toolchain
+	$(call step,checking the format)
+	@{ cargo fmt --all --check && cargo fmt $(PLUGINS) --all --check; } || \
+		{ echo 'not formatted as rustfmt does: run "make lint-fix"' >&2; exit 1; }
+
+.PHONY: lint-rust
+lint-rust: toolchain
+	$(call step,running clippy)
+	@cargo clippy --workspace --all-targets -- --deny warnings
+	@cargo clippy $(PLUGINS) --workspace --all-targets -- --deny warnings
+
+# Known vulnerabilities come from a database on the network: where it cannot be had, the rest is still checked.
+.PHONY: lint-deny
+lint-deny: toolchain
+	$(call step,checking dependencies)
+	@tools="$(RESOURCE_BROKER_CACHE)/tools"; export PATH=$$tools/bin:$$PATH; \
+	if ! command -v cargo-deny >/dev/null; then \
+		echo 'installing cargo-deny (once; about five minutes on two cores)'; \
+		CARGO_TARGET_DIR="$$tools/target" cargo install --quiet --locked --root "$$tools" cargo-deny@$(CARGO_DENY_VERSION); \
+		rm -rf "$$tools/target"; \
+	fi; \
+	checks='bans licenses sources'; \
+	limit=$$(command -v timeout >/dev/null && echo timeout 30 || true); \
+	if $$limit cargo deny fetch db >/dev/null 2>&1; then checks="$$checks advisories"; \
+	else echo 'advisories are not checked: their database could not be fetched within 30 s'; fi; \
+	for manifest in Cargo.toml plugins/Cargo.toml; do \
+		cargo deny --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph --allow license-exception-not-encountered $$checks; \
+	done
+
+.PHONY: lint-shell
+lint-shell:
+	$(call step,checking shell scripts)
+	@for script in .ci/run tests/harness/control-plane.sh; do bash -n $$script; done
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run tests/harness/control-plane.sh; \
+	else echo 'only their syntax: shellcheck is not installed'; fi
+
+# rustup may have been told not to install by itself what rust-toolchain.toml asks for.
+.PHONY: toolchain
+toolchain:
+	@channel=$$(sed -n 's/^channel = "\(.*\)"$$/\1/p' rust-toolchain.toml); target=wasm32-wasip2; \
+	missing() { echo "$$*" >&2; exit 1; }; \
+	command -v cc >/dev/null || missing 'no C linker: install a C compiler (Debian: apt install gcc libc6-dev; macOS: xcode-select --install)'; \
+	if command -v rustup >/dev/null; then \
+		if ! rustup target list --toolchain $$channel --installed 2>/dev/null | grep -x $$target >/dev/null || \
+			! rustup component list --toolchain $$channel --installed 2>/dev/null | grep ^clippy >/dev/null; then \
+			echo "installing Rust $$channel with the target $$target (once)"; \
+			rustup toolchain install $$channel --no-self-update --profile minimal --component clippy,rustfmt --target $$target; \
+		fi; \
+	elif [ ! -d "$$(rustc --print target-libdir --target $$target 2>/dev/null)" ]; then \
+		missing "no Rust $$channel with the target $$target: install rustup (https://rustup.rs), which gets both"; \
+	fi

@@ -1,0 +1,96 @@
+//! `Migration`: one object's move from one provider to another.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::gvk::GroupVersionKind;
+use crate::schema;
+
+/// The two copies between which an object moves.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "broker.platform-mesh.io",
+    version = "v1alpha1",
+    kind = "Migration",
+    plural = "migrations",
+    shortname = "mig",
+    category = "broker",
+    namespaced,
+    status = "MigrationStatus",
+    derive = "PartialEq",
+    doc = "One object's move from one provider to another.",
+    printcolumn(name = "From", type_ = "string", json_path = ".spec.from.clusterName"),
+    printcolumn(name = "To", type_ = "string", json_path = ".spec.to.clusterName"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "From-Kind", type_ = "string", json_path = ".spec.from.gvk.kind", priority = "1"),
+    printcolumn(name = "From-Name", type_ = "string", json_path = ".spec.from.name", priority = "1"),
+    printcolumn(name = "To-Kind", type_ = "string", json_path = ".spec.to.gvk.kind", priority = "1"),
+    printcolumn(name = "To-Name", type_ = "string", json_path = ".spec.to.name", priority = "1"),
+    printcolumn(name = "ID", type_ = "string", json_path = ".status.id", priority = "1")
+)]
+pub struct MigrationSpec {
+    /// The copy that is left behind.
+    pub from: MigrationRef,
+    /// The copy that takes over.
+    pub to: MigrationRef,
+}
+
+/// One copy at one provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MigrationRef {
+    /// The copy's kind.
+    pub gvk: GroupVersionKind,
+    /// The copy's name.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The copy's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The provider's name, as `provider#NAME`.
+    #[schemars(length(min = 1))]
+    pub cluster_name: String,
+}
+
+/// How far the move is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationStatus {
+    /// The step that it is at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<MigrationState>,
+    /// The name of the stage that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// What the names of the stage's resources begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What is waited for, or in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The steps of a migration, in their order; `Failed` can follow each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum MigrationState {
+    /// Not taken up yet.
+    #[default]
+    #[serde(rename = "")]
+    New,
+    /// Taken up; no stage has begun.
+    Pending,
+    /// Stages run; the consumer still has the old provider's resources.
+    InitialInProgress,
+    /// The data is over: the consumer gets the new provider's resources from here on.
+    InitialCompleted,
+    /// All stages are done; the new copy's availability is waited for.
+    CutoverInProgress,
+    /// The new provider has taken over.
+    CutoverCompleted,
+    /// The move cannot go on; the old provider still serves.
+    Failed,
+}

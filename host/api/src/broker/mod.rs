@@ -1,0 +1,17 @@
+//! `broker.platform-mesh.io/v1alpha1`: offers, the record of what was placed where, moves, and plugins.
+
+#![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of several columns for one attribute's")]
+
+mod accept_api;
+mod assignment;
+mod migration;
+mod migration_configuration;
+mod plugin;
+
+pub use accept_api::{AcceptApi, AcceptApiSpec, AcceptApiStatus, Boundary, Filter, GroupVersionResource};
+pub use assignment::{Assignment, AssignmentSpec, AssignmentStatus, ConsumerRef, CopyRef, NamespacedName, ProviderRef};
+pub use migration::{Migration, MigrationRef, MigrationSpec, MigrationState, MigrationStatus};
+pub use migration_configuration::{
+    MigrationConfiguration, MigrationConfigurationSpec, MigrationConfigurationStatus, MigrationStage,
+};
+pub use plugin::{ApiRef, ComponentPart, Plugin, PluginLimits, PluginRole, PluginSpec, PluginStatus};

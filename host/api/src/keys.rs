@@ -1,0 +1,33 @@
+//! Annotation, label and finalizer keys. Each is public API: objects in people's clusters carry them.
+
+/// The broker's API group, and the prefix of every key.
+pub const GROUP: &str = "broker.platform-mesh.io";
+
+/// On a provider copy: the consumer cluster that it comes from, as `consumer#NAME`.
+pub const CONSUMER_CLUSTER: &str = "broker.platform-mesh.io/consumer-cluster";
+/// On a provider copy: the consumer object's name.
+pub const CONSUMER_NAME: &str = "broker.platform-mesh.io/consumer-name";
+/// On a consumer object: its provider now, as `provider#NAME`. For show: the Assignment decides.
+pub const PROVIDER_CLUSTER: &str = "broker.platform-mesh.io/provider-cluster";
+/// On a consumer object: the provider that it is migrating to.
+pub const NEW_PROVIDER_CLUSTER: &str = "broker.platform-mesh.io/new-provider-cluster";
+/// Finalizer on consumer objects and provider copies.
+pub const GENERIC_FINALIZER: &str = "broker.platform-mesh.io/generic-finalizer";
+/// Finalizer on AcceptAPIs.
+pub const ACCEPT_API_FINALIZER: &str = "broker.platform-mesh.io/acceptapi-finalizer";
+/// Finalizer on `MigrationConfiguration`s.
+pub const MIGRATION_CONFIGURATION_FINALIZER: &str = "broker.platform-mesh.io/migrationconfiguration-finalizer";
+/// Label on stage resources in the compute cluster: the stage.
+pub const MIGRATION_STAGE: &str = "broker.platform-mesh.io/migration-stage";
+/// Label on stage resources in the compute cluster: the migration.
+pub const MIGRATION_ID: &str = "broker.platform-mesh.io/migration-id";
+
+/// Label on a related resource that the broker copied to a consumer: the owning object's Assignment name.
+/// It selects the broker's own copies for the metadata watch, and keeps them from being brokered in turn.
+pub const RELATED_TO: &str = "broker.platform-mesh.io/related-to";
+/// Annotation on a copied related resource: what it is a copy of, as `UID/RESOURCE_VERSION` at the provider. Equal
+/// means that nothing has to be read or written.
+pub const RELATED_SOURCE: &str = "broker.platform-mesh.io/related-source";
+
+/// The field manager of every server-side apply, and the reporter of Events.
+pub const FIELD_MANAGER: &str = "resource-broker";

@@ -1,0 +1,75 @@
+//! Pieces of `OpenAPI` schema that the derive cannot say: Kubernetes list types, free objects, quantities.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// A list of conditions, one of each type, with the limits that `metav1.Condition` has.
+pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "description": "What the condition is about, in CamelCase.",
+                    "maxLength": 316,
+                    "minLength": 1,
+                },
+                "status": {
+                    "type": "string",
+                    "description": "Whether it holds.",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "reason": {
+                    "type": "string",
+                    "description": "Why, as one CamelCase word for programs.",
+                    "maxLength": 1024,
+                    "minLength": 1,
+                },
+                "message": {
+                    "type": "string",
+                    "description": "Why, as a sentence for people.",
+                    "maxLength": 32768,
+                },
+                "lastTransitionTime": {
+                    "type": "string",
+                    "description": "When the status changed last.",
+                    "format": "date-time",
+                },
+                "observedGeneration": {
+                    "type": "integer",
+                    "description": "The metadata.generation that the condition speaks of.",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+            },
+        },
+    })
+}
+
+/// An object whose fields are nobody's business here.
+pub(crate) fn free_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// A map from names to free objects.
+pub(crate) fn free_objects_by_name(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": free_object(generator) })
+}
+
+/// A list of free objects.
+pub(crate) fn free_objects(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": free_object(generator) })
+}
+
+/// An amount of at least one: a number in the field's own unit, or a Kubernetes quantity such as `500Gi`.
+pub(crate) fn amount(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "minimum": 1,
+        "pattern": r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?$",
+    })
+}

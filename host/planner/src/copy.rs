@@ -1,0 +1,168 @@
+//! Steps 3 and 4: the consumer object's marks, and the copy at the provider. Needs no client.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::Object};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    digest,
+    findings::Finding,
+    owned,
+    plan::Action,
+    snapshot::{Applied, Key, Memory, Part, Record},
+};
+
+/// How often in a row the same may be applied before the broker slows down: somebody keeps changing it back.
+const PATIENCE: u32 = 3;
+/// The slowest pace of a contest over fields.
+const SLOWEST: Duration = Duration::from_mins(5);
+
+/// The consumer object's finalizer and annotations, where they are not as they should be.
+pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName) -> Option<Action> {
+    let provider = provider.to_string();
+    let decorated = consumer.has_finalizer(keys::GENERIC_FINALIZER)
+        && consumer.annotation(keys::PROVIDER_CLUSTER) == Some(provider.as_str());
+    (!decorated).then(|| Action::Decorate {
+        target: key.target(),
+        uid: consumer.uid().into(),
+        finalizer: keys::GENERIC_FINALIZER,
+        annotations: BTreeMap::from([(keys::PROVIDER_CLUSTER, provider)]),
+    })
+}
+
+/// Whether a copy says that it is this object's: the broker's own marks, as it sets them.
+pub fn is_claimed(copy: &Object, key: &Key) -> bool {
+    copy.annotation(keys::CONSUMER_CLUSTER) == Some(key.consumer.to_string().as_str())
+        && copy.annotation(keys::CONSUMER_NAME) == Some(key.name.as_str())
+}
+
+/// The apply document: everything outside `metadata` and `status`, and the broker's own marks.
+pub fn wanted(key: &Key, consumer: &Object) -> Value {
+    let mut metadata = json!({
+        "name": key.copy_name(),
+        "annotations": {
+            keys::CONSUMER_CLUSTER: key.consumer.to_string(),
+            keys::CONSUMER_NAME: key.name,
+        },
+        "finalizers": [keys::GENERIC_FINALIZER],
+    });
+    if let Some(namespace) = &key.namespace {
+        metadata["namespace"] = Value::from(namespace.as_str());
+    }
+    let mut document: Map<String, Value> = consumer.content();
+    document.insert("apiVersion".into(), key.gvk.api_version().into());
+    document.insert("kind".into(), key.gvk.kind.as_str().into());
+    document.insert("metadata".into(), metadata);
+    Value::Object(document)
+}
+
+/// What is to be done about the copy, and whether it shows this generation.
+#[derive(Debug)]
+pub struct Step {
+    /// The apply, where one is due.
+    pub action: Option<Action>,
+    /// For the condition `Synced`.
+    pub synced: Finding,
+    /// Look again after this long.
+    pub again: Option<Duration>,
+}
+
+/// Brings the copy in step with the consumer object.
+pub fn copy(
+    key: &Key,
+    consumer: &Object,
+    provider: &ClusterName,
+    record: Option<&Record>,
+    copy: Option<&Object>,
+    memory: &Memory,
+) -> Step {
+    if let Some(copy) = copy {
+        if !is_ours(copy, key, record) {
+            return blocked(
+                reason::NAME_TAKEN,
+                format!(
+                    "{} holds an object named {} that the broker did not make; rename or delete it there and the copy is made",
+                    provider,
+                    copy.name()
+                ),
+            );
+        }
+        if copy.is_deleting() {
+            return Step {
+                action: None,
+                synced: Finding::no(
+                    reason::PENDING,
+                    format!("the copy at {provider} was deleted there; it is made again once it is gone"),
+                ),
+                again: None,
+            };
+        }
+    }
+    let body = wanted(key, consumer);
+    if copy.is_some_and(|copy| owned::in_step(&body, copy)) {
+        return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
+    }
+    let asked = digest::of(&body);
+    let target = key.copy_at(provider);
+    let uid = copy.map(|copy| copy.uid().to_owned());
+    if let (Some(applied), Some(copy)) = (memory.applied.as_ref().filter(|applied| applied.asked == asked), copy) {
+        // The API server or a webhook made this of our last apply: asking again would change nothing.
+        if applied.got == content_digest(copy) {
+            return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
+        }
+        if let Some(rest) = pause(applied) {
+            return Step {
+                action: None,
+                synced: Finding::no(
+                    reason::CONTESTED,
+                    format!(
+                        "somebody at {provider} keeps changing fields of {} that come from this object ({} times by now); \
+                     the next try is in {} s: have them left alone there, or change them here",
+                        copy.name(),
+                        applied.times,
+                        rest.as_secs()
+                    ),
+                ),
+                again: Some(rest),
+            };
+        }
+    }
+    Step {
+        action: Some(Action::ApplyCopy { target, uid, body, asked }),
+        // What the apply will show: a pass that ends well has it in step.
+        synced: in_step(provider, consumer, memory),
+        again: None,
+    }
+}
+
+/// What the copy holds outside `metadata` and `status`, as a digest.
+pub fn content_digest(copy: &Object) -> String {
+    digest::of(&Value::Object(copy.content()))
+}
+
+/// Whether a copy is ours: it says so, or the record names its UID (somebody took the annotations off by hand).
+pub fn is_ours(copy: &Object, key: &Key, record: Option<&Record>) -> bool {
+    let recorded = record.and_then(|record| record.status.copy.as_ref());
+    is_claimed(copy, key) || recorded.is_some_and(|recorded| recorded.uid == copy.uid())
+}
+
+fn pause(applied: &Applied) -> Option<Duration> {
+    let doublings = applied.times.checked_sub(PATIENCE)?.min(10);
+    let pause = Duration::from_secs(1 << doublings).min(SLOWEST);
+    pause.checked_sub(applied.ago).filter(|rest| !rest.is_zero())
+}
+
+fn blocked(reason: &str, message: String) -> Step {
+    Step { action: None, synced: Finding::no(reason, message), again: None }
+}
+
+fn in_step(provider: &ClusterName, consumer: &Object, memory: &Memory) -> Finding {
+    match &memory.failure {
+        Some(failure) if failure.part != Part::Delete => Finding::no(failure.reason, failure.message.clone()),
+        _ => {
+            let generation = consumer.meta.generation.map(|g| format!(" generation {g}")).unwrap_or_default();
+            Finding::yes(reason::SYNCED, format!("the copy at {provider} shows{generation} of this object"))
+        }
+    }
+}

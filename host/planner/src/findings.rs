@@ -1,0 +1,116 @@
+//! The three conditions of an object: what a pass found, and how it is written down.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use resource_broker_api::conditions::{ACCEPTED, READY, SYNCED, reason};
+
+/// Whether something holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What a pass found of one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it holds.
+    pub holds: Holds,
+    /// CamelCase.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Finding {
+    /// It holds.
+    pub fn yes(reason: &str, message: impl Into<String>) -> Self {
+        Self { holds: Holds::Yes, reason: reason.into(), message: message.into() }
+    }
+
+    /// It does not hold.
+    pub fn no(reason: &str, message: impl Into<String>) -> Self {
+        Self { holds: Holds::No, reason: reason.into(), message: message.into() }
+    }
+
+    /// It cannot be told.
+    pub fn unknown(reason: &str, message: impl Into<String>) -> Self {
+        Self { holds: Holds::Unknown, reason: reason.into(), message: message.into() }
+    }
+}
+
+/// What a pass found of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Findings {
+    /// A provider takes it.
+    pub accepted: Finding,
+    /// The copy shows this generation.
+    pub synced: Finding,
+    /// It can be used.
+    pub ready: Finding,
+}
+
+impl Findings {
+    /// Nobody has the object, so nothing else can hold either.
+    pub fn unplaced(accepted: Finding) -> Self {
+        let synced = Finding::no(&accepted.reason, "no provider has a copy yet");
+        let ready = Finding::no(&accepted.reason, "no provider has a copy yet");
+        Self { accepted, synced, ready }
+    }
+
+    /// The conditions, in a fixed order, each with the time since which its status has stood.
+    pub fn conditions(&self, before: &[Condition], generation: Option<i64>, now: &Time) -> Vec<Condition> {
+        [(ACCEPTED, &self.accepted), (SYNCED, &self.synced), (READY, &self.ready)]
+            .into_iter()
+            .map(|(type_, finding)| condition(type_, finding, before, generation, now))
+            .collect()
+    }
+}
+
+/// One condition; its transition time moves only with its status.
+pub fn condition(
+    type_: &str,
+    finding: &Finding,
+    before: &[Condition],
+    generation: Option<i64>,
+    now: &Time,
+) -> Condition {
+    let status = match finding.holds {
+        Holds::Yes => "True",
+        Holds::No => "False",
+        Holds::Unknown => "Unknown",
+    };
+    let stood = before.iter().find(|c| c.type_ == type_ && c.status == status);
+    Condition {
+        type_: type_.into(),
+        status: status.into(),
+        reason: finding.reason.clone(),
+        message: clip(&finding.message, MAX_MESSAGE),
+        observed_generation: generation,
+        last_transition_time: stood.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
+    }
+}
+
+/// The longest message that a condition's schema takes (metav1.Condition).
+const MAX_MESSAGE: usize = 32_768;
+
+/// At most `max` bytes of a text, saying so where something is left out.
+pub fn clip(text: &str, max: usize) -> String {
+    const MORE: &str = " … (cut)";
+    if text.len() <= max {
+        return text.into();
+    }
+    let mut end = max - MORE.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MORE}", &text[..end])
+}
+
+/// Whether a reason is worth an Event: the object needs somebody's attention.
+pub fn is_trouble(finding: &Finding) -> bool {
+    finding.holds != Holds::Yes && !matches!(finding.reason.as_str(), reason::PENDING | reason::WAITING)
+}

@@ -1,0 +1,260 @@
+//! What is to be done: actions that leave no choice to whoever carries them out.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use resource_broker_api::{
+    broker::{AssignmentSpec, AssignmentStatus},
+    object::Object,
+};
+use serde_json::Value;
+
+use crate::snapshot::{Part, Target};
+
+/// One write.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Create the Assignment. If one of that name exists already, the key is looked at again.
+    CreateRecord {
+        /// Its name.
+        name: String,
+        /// What it records.
+        spec: Box<AssignmentSpec>,
+    },
+    /// Replace the Assignment's spec.
+    UpdateRecord {
+        /// Its name.
+        name: String,
+        /// The Assignment that is meant.
+        uid: String,
+        /// What it records from now on.
+        spec: Box<AssignmentSpec>,
+    },
+    /// Replace the Assignment's status.
+    RecordStatus {
+        /// Its name.
+        name: String,
+        /// The Assignment that is meant.
+        uid: String,
+        /// What it reports from now on.
+        status: Box<AssignmentStatus>,
+    },
+    /// Delete the Assignment.
+    DeleteRecord {
+        /// Its name.
+        name: String,
+        /// The Assignment that is meant.
+        uid: String,
+        /// What must hold just before.
+        guards: Vec<Guard>,
+    },
+    /// Put a finalizer and annotations on an object. The set is whole: one of ours that is not in it goes.
+    Decorate {
+        /// The object.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// The finalizer.
+        finalizer: &'static str,
+        /// The annotations.
+        annotations: BTreeMap<&'static str, String>,
+    },
+    /// Take our finalizer off an object.
+    ReleaseFinalizer {
+        /// The object.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// The version whose finalizers are known.
+        resource_version: String,
+        /// The finalizers that stay.
+        keep: Vec<String>,
+        /// What must hold just before.
+        guards: Vec<Guard>,
+    },
+    /// Apply a copy at a provider; a namespace that is missing there is made.
+    ApplyCopy {
+        /// The copy.
+        target: Target,
+        /// The copy that is meant; `None`: it is to be created, and must not be there.
+        uid: Option<String>,
+        /// The whole apply document, without `uid` and `resourceVersion`.
+        body: Value,
+        /// Digest of `body`.
+        asked: String,
+    },
+    /// Replace an object's status.
+    PutStatus {
+        /// The object.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// The whole status.
+        status: Value,
+        /// Digest of the status without what differs in every write.
+        asked: String,
+    },
+    /// Read a related resource at the provider and put its copy beside the consumer object.
+    CopyRelated(Box<CopyRelated>),
+    /// Delete an object.
+    Delete {
+        /// The object.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// What must hold just before.
+        guards: Vec<Guard>,
+    },
+    /// Tell people who look at an object.
+    Event(Event),
+}
+
+impl Action {
+    /// The part of a pass that it belongs to.
+    pub fn part(&self) -> Part {
+        match self {
+            Self::CreateRecord { .. } | Self::UpdateRecord { .. } | Self::RecordStatus { .. } => Part::Record,
+            Self::Decorate { .. } | Self::Event(_) => Part::Decorate,
+            Self::ApplyCopy { .. } => Part::Copy,
+            Self::PutStatus { .. } => Part::Status,
+            Self::CopyRelated(_) => Part::Related,
+            Self::DeleteRecord { .. } | Self::ReleaseFinalizer { .. } | Self::Delete { .. } => Part::Delete,
+        }
+    }
+}
+
+/// What must hold just before a write, as an uncached read sees it. Where it does not, the write is left out and the
+/// key is looked at again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// No object of that name is there.
+    Gone(Target),
+    /// No object of that name and UID is there.
+    NotThatOne(Target, String),
+    /// There is no Assignment of that name.
+    NoRecord(String),
+}
+
+/// A related resource's way to the consumer.
+#[derive(Clone, Debug)]
+pub struct CopyRelated {
+    /// What is read.
+    pub source: Target,
+    /// What is written.
+    pub target: Target,
+    /// What is at the target now, as far as a watch shows it.
+    pub existing: Existing,
+    /// The consumer object that owns the copy.
+    pub owner: OwnerReference,
+    /// The name of the Assignment, for the label.
+    pub record: String,
+}
+
+/// What is known to be where a related resource's copy goes.
+#[derive(Clone, Debug)]
+pub enum Existing {
+    /// None of our copies; an object of somebody else may be there and is left alone.
+    NoneOfOurs,
+    /// Our copy.
+    Ours(Arc<Object>),
+    /// It takes a read to know.
+    Unknown,
+}
+
+/// An Event for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whom it is about.
+    pub about: About,
+    /// `Warning`, else `Normal`.
+    pub warning: bool,
+    /// CamelCase.
+    pub reason: String,
+    /// What, where, why, what next.
+    pub message: String,
+}
+
+/// Whom an Event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An object in a cluster, with its UID.
+    Object(Target, String),
+    /// An Assignment: name and UID.
+    Record(String, String),
+}
+
+/// Where an object stands, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Nothing to broker.
+    #[default]
+    None,
+    /// A cache that the decision needs has not synced.
+    Waiting,
+    /// No provider takes it.
+    Unplaced,
+    /// A provider has it, and it is not ready.
+    Placed,
+    /// Ready.
+    Ready,
+    /// Something is in the way.
+    Blocked,
+    /// It is being taken down.
+    Deleting,
+}
+
+impl State {
+    /// A label for metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Waiting => "waiting",
+            Self::Unplaced => "unplaced",
+            Self::Placed => "placed",
+            Self::Ready => "ready",
+            Self::Blocked => "blocked",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// What one pass does.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Plan {
+    /// The steps, in order. Actions of one step may run at the same time; where one fails, later steps are left out.
+    pub steps: Vec<Vec<Action>>,
+    /// Look again after this long, whatever happens.
+    pub again: Option<Duration>,
+    /// What is being waited for, for the log.
+    pub waits: Vec<String>,
+    /// Where the object stands.
+    pub state: State,
+}
+
+impl Plan {
+    /// Nothing to do until something changes.
+    pub fn wait(state: State, why: impl Into<String>) -> Self {
+        Self { waits: vec![why.into()], state, ..Self::default() }
+    }
+
+    /// Adds a step.
+    pub fn then(&mut self, actions: impl IntoIterator<Item = Action>) -> &mut Self {
+        let actions: Vec<Action> = actions.into_iter().collect();
+        if !actions.is_empty() {
+            self.steps.push(actions);
+        }
+        self
+    }
+
+    /// Looks again after `delay` at the latest.
+    pub fn again_in(&mut self, delay: Duration) -> &mut Self {
+        self.again = Some(self.again.map_or(delay, |other| other.min(delay)));
+        self
+    }
+
+    /// All actions, in order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.steps.iter().flatten()
+    }
+}

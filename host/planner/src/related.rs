@@ -1,0 +1,283 @@
+//! Step 7: related resources (Secrets, ConfigMaps) that the copy's status declares. Needs no client.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use resource_broker_api::{
+    conditions::reason,
+    keys,
+    names::{ClusterName, Gvk},
+    object::Object,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    findings::Finding,
+    plan::{Action, CopyRelated, Existing, Guard},
+    snapshot::{Key, RelatedView, Snapshot, Target, View, Watched},
+};
+
+/// The pace of single reads where a kind may not be watched. The host adds jitter.
+const UNWATCHED_PACE: Duration = Duration::from_mins(1);
+/// How many related resources one object may declare: a provider's mistake must not fill a consumer's cluster.
+pub const MOST: usize = 100;
+
+/// One entry of `status.relatedResources`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// The entry's key.
+    pub entry: String,
+    /// The resource's kind.
+    pub gvk: Gvk,
+    /// Where it is at the provider.
+    pub namespace: String,
+    /// Its name at the provider.
+    pub name: String,
+    /// Its name at the consumer.
+    pub target_name: String,
+}
+
+/// What the copy's status declares, ordered by entry; entries without a kind or a name are left out.
+pub fn declared(copy: &Object, key: &Key) -> Vec<Declared> {
+    let Some(status) = copy.field("status") else { return Vec::new() };
+    let Some(entries) = status.get("relatedResources").and_then(Value::as_object) else { return Vec::new() };
+    let prefix = key.consumer.copy_prefix();
+    let mut declared: Vec<Declared> = entries
+        .iter()
+        .filter_map(|(entry, resource)| {
+            let gvk = &resource["gvk"];
+            let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            let name = text(&resource["name"])?;
+            Some(Declared {
+                entry: entry.clone(),
+                gvk: Gvk::new(gvk["group"].as_str().unwrap_or_default(), &text(&gvk["version"])?, &text(&gvk["kind"])?),
+                namespace: text(&resource["namespace"]).or_else(|| copy.namespace().map(str::to_owned))?,
+                target_name: name.strip_prefix(&prefix).filter(|rest| !rest.is_empty()).unwrap_or(&name).to_owned(),
+                name,
+            })
+        })
+        .collect();
+    declared.sort_by(|a, b| a.entry.cmp(&b.entry));
+    declared
+}
+
+/// Whether the status is one at which related resources are worth having. While it is not, what is there stays.
+fn is_time(copy: &Object) -> bool {
+    let Some(status) = copy.field("status") else { return false };
+    !matches!(status.get("status").and_then(Value::as_str), Some("" | "Unknown" | "Provisioning"))
+}
+
+/// What is to be done about related resources.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Copies to make or renew, and copies to take away.
+    pub actions: Vec<Action>,
+    /// Something has not been read yet, and will be soon: the consumer is better told when it is there.
+    pub pending: bool,
+    /// What is in the way, for the condition `Synced`.
+    pub problem: Option<Finding>,
+    /// Look again after this long.
+    pub again: Option<Duration>,
+}
+
+impl Step {
+    fn problem(&mut self, reason: &str, message: String) {
+        self.problem.get_or_insert_with(|| Finding::no(reason, message));
+    }
+}
+
+/// Brings the consumer's copies of related resources in step.
+pub fn related(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, record: &str, copy: &Object) -> Step {
+    let mut step = Step::default();
+    if copy.is_deleting() || !is_time(copy) {
+        return step;
+    }
+    let Some(namespace) = consumer.namespace() else {
+        if !snapshot.related.is_empty() {
+            step.problem(
+                reason::RELATED_NOT_ALLOWED,
+                "a cluster-wide object has no namespace that related resources could be put into".into(),
+            );
+        }
+        return step;
+    };
+    let mut taken = BTreeSet::new();
+    for view in &snapshot.related {
+        let target = Target::new(
+            snapshot.key.consumer.clone(),
+            view.declared.gvk.clone(),
+            Some(namespace.to_owned()),
+            view.declared.target_name.clone(),
+        );
+        if !taken.insert((target.gvk.clone(), target.name.clone())) {
+            step.problem(
+                reason::RELATED_CONFLICT,
+                format!(
+                    "{provider} declares two related resources that would both be {target}; only the first is copied"
+                ),
+            );
+            continue;
+        }
+        if taken.len() > MOST {
+            step.problem(
+                reason::RELATED_NOT_ALLOWED,
+                format!("{provider} declares more than {MOST} related resources; the rest is left out"),
+            );
+            break;
+        }
+        one(snapshot, consumer, provider, record, view, target, &mut step);
+    }
+    take_away(snapshot, &taken, &mut step);
+    step
+}
+
+fn one(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    provider: &ClusterName,
+    record: &str,
+    view: &RelatedView,
+    target: Target,
+    step: &mut Step,
+) {
+    let declared = &view.declared;
+    let source =
+        Target::new(provider.clone(), declared.gvk.clone(), Some(declared.namespace.clone()), declared.name.clone());
+    if !view.allowed {
+        step.problem(
+            reason::RELATED_NOT_ALLOWED,
+            format!("{provider} declares {source}; this broker copies no {} (see --related-kind)", declared.gvk),
+        );
+        return;
+    }
+    let existing = match &view.target {
+        Watched::View(View::Unknown { why, failing }) => {
+            step.pending |= !failing;
+            if *failing {
+                step.problem(
+                    reason::RELATED_UNREADABLE,
+                    format!("copies of {} at {} cannot be read: {why}", declared.gvk, target.cluster),
+                );
+            }
+            return;
+        }
+        Watched::View(View::Absent) => Existing::NoneOfOurs,
+        Watched::View(View::Present(object)) => Existing::Ours(object.clone()),
+        Watched::Unwatchable => Existing::Unknown,
+    };
+    match &view.source {
+        Watched::View(View::Unknown { why, failing }) => {
+            step.pending |= !failing;
+            if *failing {
+                step.problem(reason::RELATED_UNREADABLE, format!("{source} cannot be read: {why}"));
+            }
+            return;
+        }
+        Watched::View(View::Absent) => {
+            step.problem(reason::RELATED_MISSING, format!("{provider} declares {source}, but it is not there yet"));
+            if let Existing::Ours(object) = existing {
+                let guards = vec![Guard::Gone(source)];
+                step.actions.push(Action::Delete { target, uid: object.uid().into(), guards });
+            }
+            return;
+        }
+        Watched::View(View::Present(at_provider)) => {
+            if let Existing::Ours(object) = &existing
+                && is_in_step(snapshot, &target, object, at_provider, consumer)
+            {
+                return;
+            }
+        }
+        Watched::Unwatchable => {}
+    }
+    if matches!(view.source, Watched::Unwatchable) || matches!(view.target, Watched::Unwatchable) {
+        step.again = Some(UNWATCHED_PACE);
+    }
+    step.actions.push(Action::CopyRelated(Box::new(CopyRelated {
+        source,
+        target,
+        existing,
+        owner: owner(&snapshot.key, consumer),
+        record: record.to_owned(),
+    })));
+}
+
+/// Whether the consumer's copy is of this version of the source, and nobody changed it since.
+fn is_in_step(snapshot: &Snapshot, target: &Target, there: &Object, source: &Object, consumer: &Object) -> bool {
+    let written = snapshot.memory.related.get(&(target.gvk.clone(), target.name.clone()));
+    there.annotation(keys::RELATED_SOURCE) == Some(source_mark(source).as_str())
+        && there.is_owned_by(consumer.uid())
+        && written.map_or(!there.touched_by_others, |version| version == there.resource_version())
+}
+
+/// What marks a copy as one of this version of the source.
+pub fn source_mark(source: &Object) -> String {
+    format!("{}/{}", source.uid(), source.resource_version())
+}
+
+fn owner(key: &Key, consumer: &Object) -> OwnerReference {
+    OwnerReference {
+        api_version: key.gvk.api_version(),
+        kind: key.gvk.kind.clone(),
+        name: key.name.clone(),
+        uid: consumer.uid().into(),
+        ..OwnerReference::default()
+    }
+}
+
+/// Copies that the status no longer declares.
+fn take_away(snapshot: &Snapshot, declared: &BTreeSet<(Gvk, String)>, step: &mut Step) {
+    for (gvk, object) in &snapshot.held {
+        let is_declared = declared.contains(&(gvk.clone(), object.name().to_owned()))
+            && object.namespace() == snapshot.key.namespace.as_deref();
+        if !is_declared && !object.is_deleting() {
+            step.actions.push(delete_held(&snapshot.key, gvk, object));
+        }
+    }
+}
+
+/// The deletion of one copy at the consumer.
+pub fn delete_held(key: &Key, gvk: &Gvk, object: &Object) -> Action {
+    Action::Delete {
+        target: Target::new(key.consumer.clone(), gvk.clone(), object.meta.namespace.clone(), object.name().into()),
+        uid: object.uid().into(),
+        guards: Vec::new(),
+    }
+}
+
+/// Whether an object at the target is a copy that the broker made for this object, and so may be replaced.
+pub fn may_replace(there: &Object, request: &CopyRelated) -> bool {
+    there.label(keys::RELATED_TO) == Some(request.record.as_str()) || there.is_owned_by(&request.owner.uid)
+}
+
+/// The document that is written at the consumer, or why there is none.
+pub fn document(source: &Object, request: &CopyRelated, there: Option<&Object>) -> Result<Value, Finding> {
+    let is_token = source.field("type").is_some_and(|kind| kind == "kubernetes.io/service-account-token");
+    if is_token && request.source.gvk.kind == "Secret" {
+        return Err(Finding::no(
+            reason::RELATED_NOT_ALLOWED,
+            format!("{} is a service account token of the provider and is never copied", request.source),
+        ));
+    }
+    let mut labels = there.and_then(|there| there.meta.labels.clone()).unwrap_or_default();
+    labels.insert(keys::RELATED_TO.into(), request.record.clone());
+    let mut annotations = there.and_then(|there| there.meta.annotations.clone()).unwrap_or_default();
+    annotations.insert(keys::RELATED_SOURCE.into(), source_mark(source));
+    let mut metadata = json!({
+        "name": request.target.name,
+        "namespace": request.target.namespace,
+        "labels": labels,
+        "annotations": annotations,
+        "ownerReferences": [request.owner],
+    });
+    if let Some(there) = there {
+        metadata["uid"] = there.uid().into();
+        metadata["resourceVersion"] = there.resource_version().into();
+        metadata["finalizers"] = there.finalizers().to_vec().into();
+    }
+    let mut document: Map<String, Value> = source.content();
+    document.insert("apiVersion".into(), request.target.gvk.api_version().into());
+    document.insert("kind".into(), request.target.gvk.kind.as_str().into());
+    document.insert("metadata".into(), metadata);
+    Ok(Value::Object(document))
+}

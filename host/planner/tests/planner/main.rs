@@ -1,0 +1,13 @@
+//! The planner against a model of the clusters around one object: plans that are written down (`golden`), and what must
+//! hold of any plan (`properties`).
+
+mod documents;
+mod fields;
+mod golden;
+mod offers;
+mod placing;
+mod properties;
+mod render;
+mod script;
+mod sweeps;
+mod world;

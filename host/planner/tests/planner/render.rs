@@ -1,0 +1,142 @@
+//! A plan as text: an action a line, with what it is about and what it holds.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use resource_broker_planner::{
+    plan::{About, Action, CopyRelated, Existing, Guard, Plan},
+    question::Questions,
+    snapshot::{Snapshot, Target},
+};
+use serde_json::Value;
+
+/// What is asked of plugins.
+pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
+    let mut asked = Vec::new();
+    if let Some(judge) = &questions.judge {
+        let offers = judge.offers.iter().map(|index| &snapshot.offers[*index]);
+        let names: Vec<String> = offers.map(|offer| format!("{} {}/{}", offer.provider, offer.namespace, offer.name)).collect();
+        asked.push(format!("ask: which of {} accept it?\n", names.join(", ")));
+    }
+    if let Some(transform) = &questions.transform {
+        asked.push(format!(
+            "ask: what does {} see of the copy at {}, whose names begin with {}?\n",
+            transform.consumer_namespace, transform.provider, transform.prefix
+        ));
+    }
+    asked.concat()
+}
+
+/// A plan.
+pub(crate) fn plan(plan: &Plan, now: &Time) -> String {
+    let mut text = format!("state: {}\n", plan.state.as_str());
+    for wait in &plan.waits {
+        text += &format!("wait: {wait}\n");
+    }
+    if let Some(again) = plan.again {
+        text += &format!("again: in {again:?}\n");
+    }
+    for (number, step) in plan.steps.iter().enumerate() {
+        for action in step {
+            text += &format!("{} {}\n", number + 1, self::action(action, now));
+        }
+    }
+    if plan.steps.is_empty() {
+        text += "nothing to write\n";
+    }
+    text
+}
+
+fn action(action: &Action, now: &Time) -> String {
+    match action {
+        Action::CreateRecord { name, spec } => format!("create record {name}{}", spec_of(spec)),
+        Action::UpdateRecord { name, uid, spec } => format!("update record {name} ({uid}){}", spec_of(spec)),
+        Action::RecordStatus { name, uid, status } => {
+            let copy = status.copy.as_ref().map_or("none", |copy| &copy.uid);
+            let generation = status.observed_generation.map_or("none".into(), |generation| generation.to_string());
+            let conditions = conditions(&status.conditions, now);
+            format!("report on record {name} ({uid}): copy {copy}, generation {generation}{conditions}")
+        }
+        Action::DeleteRecord { name, uid, guards } => format!("delete record {name} ({uid}){}", conditional(guards)),
+        Action::Decorate { target, uid, finalizer, annotations } => {
+            format!("mark {target} ({uid}): {finalizer} {}", sorted(&serde_json::json!(annotations)))
+        }
+        Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
+            let keep = if keep.is_empty() { "nothing".into() } else { keep.join(", ") };
+            format!("release {target} ({uid} at {resource_version}), keeping {keep}{}", conditional(guards))
+        }
+        Action::ApplyCopy { target, uid, body, .. } => {
+            format!("apply {target} ({})\n    {}", uid.as_deref().unwrap_or("new"), sorted(body))
+        }
+        Action::PutStatus { target, uid, status, .. } => status_of(target, uid, status, now),
+        Action::CopyRelated(request) => related(request),
+        Action::Delete { target, uid, guards } => format!("delete {target} ({uid}){}", conditional(guards)),
+        Action::Event(event) => {
+            let about = match &event.about {
+                About::Object(target, uid) => format!("{target} ({uid})"),
+                About::Record(name, uid) => format!("record {name} ({uid})"),
+            };
+            let kind = if event.warning { "warn" } else { "tell" };
+            format!("{kind} {about}: {}: {}", event.reason, event.message)
+        }
+    }
+}
+
+fn spec_of(spec: &resource_broker_api::AssignmentSpec) -> String {
+    format!("\n    {}", sorted(&serde_json::json!(spec)))
+}
+
+fn status_of(target: &Target, uid: &str, status: &Value, now: &Time) -> String {
+    let mut rest = status.clone();
+    let listed = rest.as_object_mut().and_then(|rest| rest.remove("conditions"));
+    let listed: Vec<Condition> = listed.and_then(|listed| serde_json::from_value(listed).ok()).unwrap_or_default();
+    format!("put status of {target} ({uid}): {}{}", sorted(&rest), conditions(&listed, now))
+}
+
+fn conditions(conditions: &[Condition], now: &Time) -> String {
+    let line = |condition: &Condition| {
+        let since = if condition.last_transition_time == *now { "since now" } else { "as before" };
+        let generation = condition.observed_generation.map(|generation| format!(" of generation {generation}"));
+        format!(
+            "\n    {} {} {} ({since}{}): {}",
+            condition.type_,
+            condition.status,
+            condition.reason,
+            generation.unwrap_or_default(),
+            condition.message
+        )
+    };
+    conditions.iter().map(line).collect()
+}
+
+fn related(request: &CopyRelated) -> String {
+    let existing = match &request.existing {
+        Existing::NoneOfOurs => "where none of ours is".into(),
+        Existing::Ours(there) => format!("over {}", there.uid()),
+        Existing::Unknown => "over whatever is there".into(),
+    };
+    let (source, target, record) = (&request.source, &request.target, &request.record);
+    format!("copy {source} to {target}, {existing}\n    owned by {} ({}), labelled {record}", request.owner.name, request.owner.uid)
+}
+
+fn conditional(guards: &[Guard]) -> String {
+    let guard = |guard: &Guard| match guard {
+        Guard::Gone(target) => format!("\n    if {target} is gone"),
+        Guard::NotThatOne(target, uid) => format!("\n    if {target} is not {uid}"),
+        Guard::NoRecord(name) => format!("\n    if there is no record {name}"),
+    };
+    guards.iter().map(guard).collect()
+}
+
+/// JSON with its keys in order, whatever the map that holds them.
+fn sorted(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut names: Vec<&String> = map.keys().collect();
+            names.sort_unstable();
+            let fields: Vec<String> =
+                names.into_iter().map(|name| format!("{}: {}", Value::from(name.as_str()), sorted(&map[name.as_str()]))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}

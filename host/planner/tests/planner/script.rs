@@ -1,0 +1,326 @@
+//! The little language of the golden files: a list of steps, each a word or some changes of the world, from one new
+//! `Certificate` and nothing else to the moment that is planned.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use resource_broker_api::names::{ClusterName, Gvk};
+use resource_broker_planner::{
+    question::Verdict,
+    snapshot::{Failure, Part, Shape},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    fields,
+    world::{OfferName, Plugin, Unread, World, provider},
+};
+
+/// One step of a script.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Step {
+    Word(Word),
+    Changes(Box<Changes>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Word {
+    /// One pass.
+    Pass,
+    /// Passes until nothing is left to write, and a minute.
+    Settle,
+    /// The process forgets what it remembers.
+    Restart,
+    /// The consumer deletes its object.
+    Delete,
+    /// The consumer deletes its object, another finalizer or not, and makes it anew.
+    Recreate,
+    /// The object is there no longer, as if nobody had held it.
+    Vanish,
+    /// Somebody at the provider deletes the copy.
+    DeleteCopy,
+    /// The copy is there no longer, as if nobody had held it.
+    CopyVanishes,
+    /// A copy is there as another broker makes it.
+    ForeignCopy,
+    /// The record is there no longer.
+    LoseRecord,
+    /// An API server's own answer said that the copy is gone.
+    SeenGone,
+    /// The consumer's schema has conditions, but drops what the broker says in them.
+    DropConditions,
+}
+
+/// Changes of the world; what concerns a provider is at `at`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+struct Changes {
+    /// The provider that is meant; `nestor` if none is named.
+    at: Option<String>,
+    /// What the consumer cluster serves: `conditions`, `status` or `nothing`.
+    serves: Option<Serves>,
+    /// Another kind.
+    kind: Option<String>,
+    /// The kind is cluster-wide.
+    cluster_wide: bool,
+    /// A merge patch of the consumer object.
+    object: Option<Value>,
+    /// A merge patch, by somebody at the provider, of what is under the copy's name.
+    copy: Option<Value>,
+    /// A merge patch of the record: `{spec, status, uid}`.
+    record: Option<Value>,
+    /// All offers: `PROVIDER/NAME: accepts` or a list of reasons.
+    offers: Option<BTreeMap<String, Answer>>,
+    attach: Vec<String>,
+    detach: Vec<String>,
+    /// Providers at which every write fails from now on.
+    broken: Vec<String>,
+    /// Caches that have not synced: `object`, `record`, `copy`, `offers`, `sources`, `targets`; and why.
+    unread: BTreeMap<String, String>,
+    /// The same for a while already.
+    failing: BTreeMap<String, String>,
+    /// Ends of related resources that may not be watched: `sources`, `targets`.
+    unwatchable: Vec<String>,
+    /// The filter plugin: `silent`, or what it fails with.
+    filter: Option<String>,
+    /// The status plugin: `silent`, or what it fails with.
+    transformer: Option<String>,
+    /// New versions of objects at the provider: `KIND/NAME`; `-KIND/NAME` takes one away.
+    sources: Vec<String>,
+    /// Merge patches, by somebody in the consumer cluster, of objects there: `KIND/NAME: patch`.
+    beside: BTreeMap<String, Value>,
+    /// What a webhook at the providers makes of copies.
+    webhook: Option<Value>,
+    /// What went wrong in the last pass.
+    failure: Option<FailureOf>,
+    /// Seconds that pass.
+    wait: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Serves {
+    Conditions,
+    Status,
+    Nothing,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Accepts(Accepts),
+    Refuses(Vec<String>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Accepts {
+    Accepts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailureOf {
+    part: String,
+    #[serde(default)]
+    invalid: bool,
+    reason: String,
+    message: String,
+}
+
+/// The world after a script in YAML.
+pub(crate) fn run(script: &str) -> World {
+    let steps: Vec<Step> = if script.trim().is_empty() {
+        Vec::new()
+    } else {
+        serde_yaml::from_str(script).unwrap_or_else(|error| panic!("the script cannot be read: {error}\n{script}"))
+    };
+    let mut world = World::new();
+    for step in steps {
+        match step {
+            Step::Word(word) => act(&mut world, &word),
+            Step::Changes(changes) => change(&mut world, *changes),
+        }
+    }
+    world
+}
+
+fn act(world: &mut World, word: &Word) {
+    let at = world.assigned().unwrap_or_else(|| provider("nestor"));
+    match word {
+        Word::Pass => {
+            world.pass();
+        }
+        Word::Settle => {
+            world.settle();
+            world.wait(Duration::from_mins(1));
+        }
+        Word::Restart => world.memory = Default::default(),
+        Word::Delete => world.delete_object(),
+        Word::Recreate => world.create_object(),
+        Word::Vanish => world.object = None,
+        Word::DeleteCopy => world.delete_copy(&at),
+        Word::CopyVanishes => world.providers.entry(at).or_default().copy = None,
+        Word::ForeignCopy => world.copy_of_another_broker(&at),
+        Word::LoseRecord => world.record = None,
+        Word::SeenGone => world.memory.gone = world.copy().map(|copy| text(&copy["metadata"]["uid"])),
+        Word::DropConditions => world.drops_conditions = true,
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn change(world: &mut World, changes: Changes) {
+    // A field that is forgotten here would be a step that does nothing.
+    let Changes {
+        at,
+        serves,
+        kind,
+        cluster_wide,
+        object,
+        copy,
+        record,
+        offers,
+        attach,
+        detach,
+        broken,
+        unread,
+        failing,
+        unwatchable,
+        filter,
+        transformer,
+        sources,
+        beside,
+        webhook,
+        failure,
+        wait,
+    } = changes;
+    let at = provider(at.as_deref().unwrap_or("nestor"));
+    if let Some(serves) = serves {
+        world.shape = match serves {
+            Serves::Conditions => Shape { status: true, conditions: true },
+            Serves::Status => Shape { status: true, conditions: false },
+            Serves::Nothing => Shape { status: false, conditions: false },
+        };
+    }
+    if let Some(kind) = kind {
+        world.key.gvk = Gvk::parse(&kind).unwrap_or_else(|| panic!("{kind} is no kind"));
+    }
+    if cluster_wide {
+        world.key.namespace = None;
+        world.create_object();
+    }
+    if let Some(offers) = offers {
+        world.offers = offers.into_iter().map(|(name, answer)| offer(world, &name, answer)).collect();
+    }
+    for name in attach {
+        world.providers.entry(provider(&name)).or_default().detached = false;
+    }
+    for name in detach {
+        world.providers.entry(provider(&name)).or_default().detached = true;
+    }
+    for name in broken {
+        world.providers.entry(provider(&name)).or_default().broken = true;
+    }
+    object.iter().for_each(|patch| world.edit_object(patch));
+    copy.iter().for_each(|patch| world.edit_copy(&at, patch));
+    record.iter().for_each(|patch| change_record(world, patch));
+    for source in sources {
+        let (name, goes) = source.strip_prefix('-').map_or((source.as_str(), false), |name| (name, true));
+        let (gvk, name) = named(name);
+        if goes {
+            let sources = &mut world.providers.entry(at.clone()).or_default().sources;
+            sources.retain(|(kind, _, there), _| (kind, there) != (&gvk, &name));
+        } else {
+            world.put_source(&at, gvk, &name);
+        }
+    }
+    for (name, patch) in beside {
+        let (gvk, name) = named(&name);
+        world.edit_beside(gvk, &name, &patch);
+    }
+    for (what, why) in unread {
+        cannot_read(world, &at, &what, Unread { why, failing: false });
+    }
+    for (what, why) in failing {
+        cannot_read(world, &at, &what, Unread { why, failing: true });
+    }
+    for end in unwatchable {
+        match end.as_str() {
+            "sources" => world.sources.unwatchable = true,
+            "targets" => world.targets.unwatchable = true,
+            other => panic!("{other} is no end of a related resource"),
+        }
+    }
+    let plugin = |answer: String| if answer == "silent" { Plugin::Silent } else { Plugin::Failed(answer) };
+    if let Some(answer) = filter {
+        world.filter = plugin(answer);
+    }
+    if let Some(answer) = transformer {
+        world.transformer = plugin(answer);
+    }
+    if webhook.is_some() {
+        world.webhook = webhook;
+    }
+    if let Some(failure) = failure {
+        world.memory.failure = Some(failed(failure));
+    }
+    world.wait(Duration::from_secs_f64(wait));
+}
+
+fn offer(world: &mut World, name: &str, answer: Answer) -> (OfferName, Verdict) {
+    let Some((cluster, offer)) = name.split_once('/') else { panic!("{name}: an offer is PROVIDER/NAME") };
+    world.providers.entry(provider(cluster)).or_default();
+    let verdict = match answer {
+        Answer::Accepts(Accepts::Accepts) => Verdict::Accepted,
+        Answer::Refuses(reasons) => Verdict::Refused(reasons),
+    };
+    ((provider(cluster), "offers".into(), offer.into()), verdict)
+}
+
+/// A core kind and a name, from `KIND/NAME`; `HASH` in the name stands for the prefix of this consumer's copies.
+fn named(text: &str) -> (Gvk, String) {
+    let Some((kind, name)) = text.split_once('/') else { panic!("{text}: an object is KIND/NAME") };
+    let prefix = World::new().key.consumer.copy_prefix();
+    (Gvk::new("core", "v1", kind), name.replace("HASH-", &prefix))
+}
+
+fn change_record(world: &mut World, patch: &Value) {
+    let Some(record) = &mut world.record else { panic!("there is no record to change") };
+    let mut document = json!({"uid": record.uid, "spec": record.spec, "status": record.status});
+    fields::patch(&mut document, patch);
+    record.uid = text(&document["uid"]);
+    record.spec = serde_json::from_value(document["spec"].take()).unwrap_or_else(|error| panic!("record: {error}"));
+    record.status = serde_json::from_value(document["status"].take()).unwrap_or_else(|error| panic!("record: {error}"));
+}
+
+fn cannot_read(world: &mut World, at: &ClusterName, what: &str, unread: Unread) {
+    match what {
+        "object" => world.object_unread = Some(unread),
+        "record" => world.record_unread = Some(unread),
+        "copy" => world.providers.entry(at.clone()).or_default().copies_unread = Some(unread),
+        "offers" => world.providers.entry(at.clone()).or_default().offers_unread = Some(unread.why),
+        "sources" => world.sources.unread = Some(unread),
+        "targets" => world.targets.unread = Some(unread),
+        other => panic!("{other} is no cache"),
+    }
+}
+
+fn failed(failure: FailureOf) -> Failure {
+    let part = match failure.part.as_str() {
+        "record" => Part::Record,
+        "decorate" => Part::Decorate,
+        "copy" => Part::Copy,
+        "status" => Part::Status,
+        "related" => Part::Related,
+        "delete" => Part::Delete,
+        other => panic!("{other} is no part of a pass"),
+    };
+    // Reasons are constants in the planner; a test program that ends soon may leak a few more.
+    let reason = Box::leak(failure.reason.into_boxed_str());
+    Failure { part, invalid: failure.invalid, reason, message: failure.message }
+}

@@ -1,0 +1,490 @@
+//! Carries out actions: one match over [`Action`], and the only place that changes anything in a cluster (but for the
+//! Lease). It chooses nothing: every action says which object is meant, and where the cluster shows another one the
+//! key is looked at again.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, StatusCode};
+use resource_broker_api::{
+    conditions::reason,
+    keys,
+    names::{Gvk, Role},
+    object::Object,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    cache::{Cache, WorkKey, own},
+    clusters::ClusterSet,
+    lease::Leadership,
+    planner::{
+        copy::content_digest,
+        digest,
+        findings::Finding,
+        plan::{Action, CopyRelated, Existing, Guard},
+        related,
+        snapshot::{Failure, Part, Target},
+    },
+    queue::Queue,
+    report::Reporter,
+    resource::{Patch, Resource},
+    transport::{Cluster, Reply, RequestError},
+    watch::enqueue,
+};
+
+/// Any version is older than what an API server holds: an apply with this one creates, and never changes.
+const CREATE_ONLY: &str = "1";
+
+/// What a pass learns from an action that went well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// The copy was made.
+    Placed,
+    /// The copy was applied: digests of what was asked for and of what resulted.
+    Applied(String, String),
+    /// The status was written: digests of what was asked for and of what resulted.
+    Status(String, String),
+    /// A related resource was written: kind, name and resulting resourceVersion.
+    Related(Gvk, String, String),
+    /// The copy with this UID ended.
+    Gone(String),
+}
+
+/// Why an action did not do what it says.
+#[derive(Debug)]
+pub enum Fault {
+    /// The cluster shows something else than the snapshot did: look again.
+    Again(String),
+    /// It did not work out; told to people, and tried again.
+    Failed {
+        /// For the next pass.
+        failure: Failure,
+        /// A word of a small set, for metrics.
+        category: &'static str,
+        /// When another try makes sense, if the cluster said.
+        retry_in: Option<Duration>,
+    },
+    /// Another process leads now.
+    NotLeading,
+}
+
+type Done = Result<Vec<Learned>, Fault>;
+type Answer = Result<Reply, RequestError>;
+
+/// See the module.
+pub struct Apply {
+    /// The clusters.
+    pub clusters: Arc<ClusterSet>,
+    /// Takes in what API servers answer.
+    pub cache: Arc<Cache>,
+    /// Gets what that concerns.
+    pub queue: Arc<Queue<WorkKey>>,
+    /// Whether this process may write.
+    pub leadership: Arc<Leadership>,
+    /// Sends Events.
+    pub reporter: Reporter,
+    /// The broker's namespace in the coordination cluster.
+    pub namespace: String,
+}
+
+impl Apply {
+    /// Carries out one action.
+    pub async fn run(&self, action: &Action) -> Done {
+        if !self.leadership.is_leader() {
+            return Err(Fault::NotLeading);
+        }
+        let part = action.part();
+        match action {
+            Action::CreateRecord { name, spec } => {
+                let body = json!({
+                    "apiVersion": own::records().gvk.api_version(), "kind": "Assignment",
+                    "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+                });
+                let request = own::records().create(Some(&self.namespace), &body);
+                self.write(&self.record_target(name), request, part).await?;
+                Ok(vec![])
+            }
+            Action::UpdateRecord { name, uid, spec } => {
+                let change = json!([test_uid(uid), {"op": "replace", "path": "/spec", "value": spec}]);
+                self.patch(&self.record_target(name), "", Patch::Json, &change, part).await?;
+                Ok(vec![])
+            }
+            Action::RecordStatus { name, uid, status } => {
+                let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
+                self.patch(&self.record_target(name), "status", Patch::Json, &change, part).await?;
+                Ok(vec![])
+            }
+            Action::DeleteRecord { name, uid, guards } => {
+                self.guards(guards).await?;
+                self.delete(&self.record_target(name), uid, part).await?;
+                Ok(vec![])
+            }
+            Action::Decorate { target, uid, finalizer, annotations } => {
+                let body = json!({
+                    "apiVersion": target.gvk.api_version(), "kind": target.gvk.kind,
+                    "metadata": {"uid": uid, "finalizers": [finalizer], "annotations": annotations},
+                });
+                self.patch(target, "", Patch::Apply { force: true }, &body, part).await?;
+                Ok(vec![])
+            }
+            Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
+                self.guards(guards).await?;
+                self.release(target, uid, resource_version, keep).await
+            }
+            Action::ApplyCopy { target, uid, body, asked } => {
+                self.apply_copy(target, uid.as_deref(), body, asked).await
+            }
+            Action::PutStatus { target, uid, status, asked } => {
+                let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
+                let object = self.patch(target, "status", Patch::Json, &change, part).await?;
+                let got = digest::of(&object.field("status").unwrap_or(Value::Null));
+                Ok(vec![Learned::Status(asked.clone(), got)])
+            }
+            Action::CopyRelated(request) => self.copy_related(request).await,
+            Action::Delete { target, uid, guards } => {
+                self.guards(guards).await?;
+                let ended = self.delete(target, uid, part).await?;
+                Ok(if ended { gone(target, uid) } else { vec![] })
+            }
+            Action::Event(event) => {
+                self.reporter.tell(event, &self.clusters).await;
+                Ok(vec![])
+            }
+        }
+    }
+
+    fn record_target(&self, name: &str) -> Target {
+        let coordination = self.clusters.coordination().name().clone();
+        Target::new(coordination, own::records().gvk, Some(self.namespace.clone()), name.into())
+    }
+
+    async fn apply_copy(&self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
+        let mut body = body.clone();
+        let force = match uid {
+            Some(uid) => {
+                body["metadata"]["uid"] = uid.into();
+                true
+            }
+            None => {
+                body["metadata"]["resourceVersion"] = CREATE_ONLY.into();
+                false
+            }
+        };
+        let mut applied = self.try_apply(target, &body, force).await?;
+        if let (Err(error), Some(namespace)) = (&applied, &target.namespace)
+            && lacks_namespace(error, namespace)
+        {
+            self.make_namespace(target, namespace).await?;
+            applied = self.try_apply(target, &body, force).await?;
+        }
+        let object = match applied {
+            Ok(reply) => parse(target, &reply, Part::Copy)?,
+            Err(error) if error.is_conflict() => return self.look_again(target, Part::Copy).await,
+            Err(error) => return Err(fault(error, Part::Copy)),
+        };
+        let mut learned = vec![Learned::Applied(asked.to_owned(), content_digest(&object))];
+        if uid.is_none() {
+            tracing::info!(copy = %target, "made the copy");
+            learned.push(Learned::Placed);
+        }
+        self.took(target, &object);
+        Ok(learned)
+    }
+
+    async fn try_apply(&self, target: &Target, body: &Value, force: bool) -> Result<Answer, Fault> {
+        let (cluster, resource) = self.place(target, Part::Copy)?;
+        let request = resource.patch(target.namespace.as_deref(), &target.name, "", Patch::Apply { force }, body);
+        Ok(cluster.request(request.map_err(|error| unaddressable(target, &error, Part::Copy))?).await)
+    }
+
+    async fn make_namespace(&self, target: &Target, namespace: &str) -> Result<(), Fault> {
+        let cluster = self.cluster(target, Part::Copy)?;
+        let namespaces =
+            Resource { namespaced: false, ..Resource::known(Gvk::new("core", "v1", "Namespace"), "namespaces") };
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let request = namespaces.create(None, &body).map_err(|error| unaddressable(target, &error, Part::Copy))?;
+        match cluster.request(request).await {
+            Ok(_) => {
+                tracing::info!(cluster = %target.cluster, namespace, "made the namespace for a copy");
+                Ok(())
+            }
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(fault(error, Part::Copy)),
+        }
+    }
+
+    /// An object is there that the cache did not show, or not as it is: takes it in, and looks at the key again.
+    async fn look_again(&self, target: &Target, part: Part) -> Done {
+        if let Some(object) = self.read(target, part).await? {
+            self.took(target, &object);
+        }
+        Err(Fault::Again(format!("{target} is not as the cache shows it")))
+    }
+
+    async fn release(&self, target: &Target, uid: &str, resource_version: &str, keep: &[String]) -> Done {
+        let finalizers = if keep.is_empty() { Value::Null } else { json!(keep) };
+        let change = json!({"metadata": {"uid": uid, "resourceVersion": resource_version, "finalizers": finalizers}});
+        let object = match self.patch(target, "", Patch::Merge, &change, Part::Delete).await {
+            // Somebody else took the last finalizer off.
+            Err(Fault::Again(_)) if self.read(target, Part::Delete).await?.is_none_or(|there| there.uid() != uid) => {
+                enqueue(&self.queue, self.cache.ended(target, uid));
+                return Ok(gone(target, uid));
+            }
+            other => other?,
+        };
+        let graceful = object.meta.deletion_grace_period_seconds.is_some_and(|seconds| seconds > 0);
+        if object.is_deleting() && object.finalizers().is_empty() && !graceful {
+            // Taking the last finalizer off is what ends an object.
+            enqueue(&self.queue, self.cache.ended(target, uid));
+            return Ok(gone(target, uid));
+        }
+        Ok(vec![])
+    }
+
+    /// Deletes the object with this UID; whether it is gone already.
+    async fn delete(&self, target: &Target, uid: &str, part: Part) -> Result<bool, Fault> {
+        let (cluster, resource) = self.place(target, part)?;
+        let request = resource.delete(target.namespace.as_deref(), &target.name, uid);
+        let request = request.map_err(|error| unaddressable(target, &error, part))?;
+        match cluster.request(request).await {
+            Ok(reply) => {
+                let object =
+                    parse(target, &reply, part).ok().filter(|object| object.uid() == uid && object.is_deleting());
+                match object {
+                    Some(object) if !object.finalizers().is_empty() => {
+                        self.took(target, &object);
+                        Ok(false)
+                    }
+                    // A pod, say, that is given time.
+                    Some(object) if object.meta.deletion_grace_period_seconds.is_some_and(|s| s > 0) => Ok(false),
+                    _ => {
+                        enqueue(&self.queue, self.cache.ended(target, uid));
+                        Ok(true)
+                    }
+                }
+            }
+            Err(error) if error.is_not_found() || error.is_conflict() => {
+                enqueue(&self.queue, self.cache.ended(target, uid));
+                Ok(error.is_not_found())
+            }
+            Err(error) => Err(fault(error, part)),
+        }
+    }
+
+    async fn guards(&self, guards: &[Guard]) -> Result<(), Fault> {
+        for guard in guards {
+            let (target, uid) = match guard {
+                Guard::Gone(target) => (target.clone(), None),
+                Guard::NotThatOne(target, uid) => (target.clone(), Some(uid)),
+                Guard::NoRecord(name) => (self.record_target(name), None),
+            };
+            let there = self.read(&target, Part::Delete).await?;
+            let holds = there.as_ref().is_none_or(|there| uid.is_some_and(|uid| there.uid() != uid));
+            if !holds {
+                if let Some(there) = there {
+                    self.took(&target, &there);
+                }
+                return Err(Fault::Again(format!("{target} is there, although the cache does not show it")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_related(&self, request: &CopyRelated) -> Done {
+        let Some(source) = self.read(&request.source, Part::Related).await? else {
+            return self.source_is_gone(request).await;
+        };
+        let existing = match &request.existing {
+            Existing::NoneOfOurs => None,
+            Existing::Ours(there) => Some(there.clone()),
+            Existing::Unknown => self.read(&request.target, Part::Related).await?.map(Arc::new),
+        };
+        if let Some(there) = &existing
+            && matches!(request.existing, Existing::Unknown)
+            && there.annotation(keys::RELATED_SOURCE) == Some(related::source_mark(&source).as_str())
+            && !there.touched_by_others
+        {
+            return Ok(vec![]);
+        }
+        let result = match &existing {
+            Some(there) => self.put_related(request, &source, there).await,
+            None => match self.create_related(request, &source).await? {
+                Err(error) if error.is_conflict() => match self.read(&request.target, Part::Related).await? {
+                    Some(there) => self.put_related(request, &source, &there).await,
+                    None => return Err(Fault::Again(format!("{} has just gone", request.target))),
+                },
+                Ok(reply) => parse(&request.target, &reply, Part::Related),
+                Err(error) => Err(fault(error, Part::Related)),
+            },
+        };
+        let object = result?;
+        self.took(&request.target, &object);
+        tracing::info!(from = %request.source, to = %request.target, "copied a related resource");
+        let version = object.resource_version().to_owned();
+        Ok(vec![Learned::Related(request.target.gvk.clone(), request.target.name.clone(), version)])
+    }
+
+    async fn source_is_gone(&self, request: &CopyRelated) -> Done {
+        if let Existing::Ours(there) = &request.existing {
+            self.delete(&request.target, there.uid(), Part::Related).await?;
+        }
+        let message = format!("{} is declared, but it is not there", request.source);
+        Err(found(Finding::no(reason::RELATED_MISSING, message), "related"))
+    }
+
+    async fn create_related(&self, request: &CopyRelated, source: &Object) -> Result<Answer, Fault> {
+        let target = &request.target;
+        let (cluster, resource) = self.place(target, Part::Related)?;
+        let body = related::document(source, request, None).map_err(|finding| found(finding, "related"))?;
+        let create = resource.create(target.namespace.as_deref(), &body);
+        Ok(cluster.request(create.map_err(|error| unaddressable(target, &error, Part::Related))?).await)
+    }
+
+    async fn put_related(&self, request: &CopyRelated, source: &Object, there: &Object) -> Result<Object, Fault> {
+        let target = &request.target;
+        if !related::may_replace(there, request) {
+            let message = format!(
+                "{} is declared as a related resource, but {target} exists and is not the broker's; rename or delete that one",
+                request.source
+            );
+            return Err(found(Finding::no(reason::RELATED_CONFLICT, message), "related"));
+        }
+        let body = related::document(source, request, Some(there)).map_err(|finding| found(finding, "related"))?;
+        let (cluster, resource) = self.place(target, Part::Related)?;
+        let put = resource.replace(target.namespace.as_deref(), &target.name, &body);
+        let put = put.map_err(|error| unaddressable(target, &error, Part::Related))?;
+        match cluster.request(put).await {
+            Ok(reply) => parse(target, &reply, Part::Related),
+            // The type of a Secret and an immutable one cannot be changed: it is made anew.
+            Err(error) if error.is_invalid() => {
+                self.delete(target, there.uid(), Part::Related).await?;
+                Err(Fault::Again(format!("{target} could not be changed and is made anew")))
+            }
+            Err(error) => Err(fault(error, Part::Related)),
+        }
+    }
+
+    /// Reads one object, uncached; `None` where it is not there.
+    async fn read(&self, target: &Target, part: Part) -> Result<Option<Object>, Fault> {
+        let (cluster, resource) = self.place(target, part)?;
+        let request = resource.get(target.namespace.as_deref(), &target.name);
+        let request = request.map_err(|error| unaddressable(target, &error, part))?;
+        match cluster.request(request).await {
+            Ok(reply) => parse(target, &reply, part).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(fault(error, part)),
+        }
+    }
+
+    async fn patch(
+        &self,
+        target: &Target,
+        subresource: &str,
+        patch: Patch,
+        body: &Value,
+        part: Part,
+    ) -> Result<Object, Fault> {
+        let (_, resource) = self.place(target, part)?;
+        let request = resource.patch(target.namespace.as_deref(), &target.name, subresource, patch, body);
+        self.write(target, request, part).await
+    }
+
+    async fn write(
+        &self,
+        target: &Target,
+        request: Result<Request<Vec<u8>>, http::Error>,
+        part: Part,
+    ) -> Result<Object, Fault> {
+        let cluster = self.cluster(target, part)?;
+        let request = request.map_err(|error| unaddressable(target, &error, part))?;
+        let reply = cluster.request(request).await.map_err(|error| fault(error, part))?;
+        let object = parse(target, &reply, part)?;
+        self.took(target, &object);
+        Ok(object)
+    }
+
+    fn took(&self, target: &Target, object: &Object) {
+        enqueue(&self.queue, self.cache.wrote(target, object));
+    }
+
+    fn cluster(&self, target: &Target, part: Part) -> Result<Arc<Cluster>, Fault> {
+        let unattached = || {
+            let message = format!("{} is not attached to the broker any more", target.cluster);
+            failed(part, reason::CLUSTER_UNAVAILABLE, message, "detached")
+        };
+        self.clusters.get(&target.cluster).ok_or_else(unattached)
+    }
+
+    fn place(&self, target: &Target, part: Part) -> Result<(Arc<Cluster>, Resource), Fault> {
+        let cluster = self.cluster(target, part)?;
+        let own = [own::records(), own::offers()].into_iter().find(|own| own.gvk == target.gvk);
+        let resource = own.or_else(|| self.cache.resource(&target.cluster, &target.gvk)).ok_or_else(|| {
+            let message = format!("{} does not serve {}, or it has not been found yet", target.cluster, target.gvk);
+            failed(part, reason::CLUSTER_UNAVAILABLE, message, "not_served")
+        })?;
+        Ok((cluster, resource))
+    }
+}
+
+/// Of ends, only a copy's is worth remembering: it lets the consumer's object go.
+fn gone(target: &Target, uid: &str) -> Vec<Learned> {
+    if target.cluster.role == Role::Provider { vec![Learned::Gone(uid.into())] } else { Vec::new() }
+}
+
+fn test_uid(uid: &str) -> Value {
+    json!({"op": "test", "path": "/metadata/uid", "value": uid})
+}
+
+fn parse(target: &Target, reply: &Reply, part: Part) -> Result<Object, Fault> {
+    serde_json::from_slice(&reply.body).map_err(|error| {
+        let message = format!("{}: the answer about {target} is no Kubernetes object: {error}", target.cluster);
+        failed(part, reason::CLUSTER_UNAVAILABLE, message, "malformed")
+    })
+}
+
+fn unaddressable(target: &Target, error: &http::Error, part: Part) -> Fault {
+    failed(part, reason::INVALID, format!("{target} cannot be addressed: {error}"), "invalid")
+}
+
+/// Whether a write into a namespace failed since that is missing.
+fn lacks_namespace(error: &RequestError, namespace: &str) -> bool {
+    matches!(error, RequestError::Api { code, message, .. }
+        if *code == StatusCode::NOT_FOUND && message.contains(&format!("namespaces \"{namespace}\" not found")))
+}
+
+fn failed(part: Part, reason: &'static str, message: String, category: &'static str) -> Fault {
+    let failure = Failure { part, invalid: false, reason, message };
+    Fault::Failed { failure, category, retry_in: None }
+}
+
+fn found(finding: Finding, category: &'static str) -> Fault {
+    let reason = match finding.reason.as_str() {
+        reason::RELATED_CONFLICT => reason::RELATED_CONFLICT,
+        reason::RELATED_MISSING => reason::RELATED_MISSING,
+        _ => reason::RELATED_NOT_ALLOWED,
+    };
+    failed(Part::Related, reason, finding.message, category)
+}
+
+/// What a failed request means for the key.
+fn fault(error: RequestError, part: Part) -> Fault {
+    let is_race = error.is_conflict()
+        || error.is_gone()
+        || (error.is_not_found() && part != Part::Copy)
+        // A JSON patch whose test fails is 422 as well, without a word about the object.
+        || (error.is_invalid() && matches!(&error, RequestError::Api { message, .. } if !message.contains("is invalid")));
+    if is_race {
+        return Fault::Again(error.to_string());
+    }
+    let reason = match error.category() {
+        "denied" => reason::FORBIDDEN,
+        "invalid" => reason::INVALID,
+        "timeout" | "network" | "down" | "server" | "throttled" => reason::CLUSTER_UNAVAILABLE,
+        _ => reason::WRITE_FAILED,
+    };
+    Fault::Failed {
+        category: error.category(),
+        retry_in: error.retry_in(),
+        failure: Failure { part, invalid: error.is_invalid(), reason, message: error.to_string() },
+    }
+}

@@ -1,0 +1,218 @@
+//! Everything that is known of all clusters: a [`Store`] for each watch, and the indexes that map a change to the keys
+//! it concerns. The only reader of it is [`Cache::snapshot`] and its like; nothing here sends a request.
+
+mod changes;
+mod snapshots;
+mod store;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use resource_broker_api::{
+    broker::GroupVersionResource,
+    names::{ClusterName, Gvk},
+    object::Object,
+};
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    planner::snapshot::{Key, Offer, Record, Target},
+    resource::Resource,
+};
+
+pub use changes::{COUNT_DELAY, Dirty, accept_api};
+pub use snapshots::own;
+pub use store::State;
+use store::Store;
+
+/// What a watch shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum What {
+    /// The Assignments of the broker's namespace.
+    Records,
+    /// A provider's AcceptAPIs.
+    Offers,
+    /// A brokered kind: consumer objects in a consumer, copies in a provider.
+    Kind(Gvk),
+    /// Metadata of a related kind at a provider.
+    Sources(Gvk),
+    /// Metadata of our copies of a related kind at a consumer.
+    Related(Gvk),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Records => f.write_str("Assignments"),
+            Self::Offers => f.write_str("AcceptAPIs"),
+            Self::Kind(gvk) => gvk.fmt(f),
+            Self::Sources(gvk) => write!(f, "metadata of {gvk}"),
+            Self::Related(gvk) => write!(f, "copies of {gvk}"),
+        }
+    }
+}
+
+/// One watch's store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreId {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// What of it.
+    pub what: What,
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cluster, self.what)
+    }
+}
+
+/// What is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum WorkKey {
+    /// A consumer object.
+    Object(Key),
+    /// An AcceptAPI.
+    Offer(Target),
+    /// A copy that no record names.
+    Copy(Target),
+}
+
+impl fmt::Display for WorkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object(key) => key.fmt(f),
+            Self::Offer(target) | Self::Copy(target) => target.fmt(f),
+        }
+    }
+}
+
+/// See the module.
+pub struct Cache {
+    inner: Mutex<Inner>,
+    /// A store changed its state.
+    settled: Notify,
+}
+
+/// What never changes while the process runs.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The kinds to broker.
+    pub kinds: Vec<Gvk>,
+    /// The kinds of related resources that may be copied.
+    pub related: Vec<Gvk>,
+}
+
+struct Inner {
+    scope: Scope,
+    clusters: BTreeSet<ClusterName>,
+    stores: HashMap<StoreId, Store>,
+    /// Where the Assignments are watched.
+    records_at: Option<StoreId>,
+    records: HashMap<String, Arc<Record>>,
+    /// Copies that records name, to the consumer object.
+    copies: HashMap<Target, Key>,
+    offers: HashMap<GroupVersionResource, BTreeMap<OfferId, Arc<Offer>>>,
+    counts: HashMap<OfferId, Count>,
+    /// Related resources at providers that copies declare, to the consumer objects.
+    declared: HashMap<Target, BTreeSet<Key>>,
+    declares: HashMap<Key, Vec<Target>>,
+    /// Our copies of related resources, by consumer and record.
+    held: HashMap<(ClusterName, String), BTreeSet<(Gvk, String, String)>>,
+    /// Consumers by what the names of their copies begin with.
+    prefixes: HashMap<String, ClusterName>,
+    /// The plural of each watched kind, from whichever cluster was the first to say.
+    plurals: HashMap<Gvk, String>,
+}
+
+/// Provider, namespace and name.
+type OfferId = (ClusterName, String, String);
+
+#[derive(Debug, Default)]
+struct Count {
+    objects: i64,
+    /// Since when the number has not been written.
+    changed: Option<Instant>,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(scope: Scope) -> Self {
+        let inner = Inner {
+            scope,
+            clusters: BTreeSet::new(),
+            stores: HashMap::new(),
+            records_at: None,
+            records: HashMap::new(),
+            copies: HashMap::new(),
+            offers: HashMap::new(),
+            counts: HashMap::new(),
+            declared: HashMap::new(),
+            declares: HashMap::new(),
+            held: HashMap::new(),
+            prefixes: HashMap::new(),
+            plurals: HashMap::new(),
+        };
+        Self { inner: Mutex::new(inner), settled: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics while holding it but a bug, and then old data is better than none.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a cluster serves a kind, where a watch has found out.
+    pub fn resource(&self, cluster: &ClusterName, gvk: &Gvk) -> Option<Resource> {
+        let inner = self.lock();
+        [What::Kind(gvk.clone()), What::Sources(gvk.clone()), What::Related(gvk.clone())]
+            .into_iter()
+            .find_map(|what| inner.stores.get(&StoreId { cluster: cluster.clone(), what })?.resource.clone())
+    }
+
+    /// Whether a store shows what its cluster holds.
+    pub fn is_synced(&self, id: &StoreId) -> bool {
+        self.lock().stores.get(id).is_some_and(Store::is_synced)
+    }
+
+    /// Every store with why it cannot be believed; `None` where it can. Ordered by name.
+    pub fn states(&self) -> Vec<(StoreId, Option<String>)> {
+        let inner = self.lock();
+        let mut states: Vec<_> = inner.stores.iter().map(|(id, store)| (id.clone(), store.why_unread())).collect();
+        states.sort();
+        states
+    }
+
+    /// Waits until no store is in its first list any more.
+    pub async fn settled(&self) {
+        loop {
+            let changed = self.settled.notified();
+            let starting = {
+                let inner = self.lock();
+                inner.stores.values().any(|store| *store.state() == State::Starting)
+            };
+            if !starting {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Inner {
+    fn store(&self, cluster: &ClusterName, what: What) -> Option<&Store> {
+        self.stores.get(&StoreId { cluster: cluster.clone(), what })
+    }
+}
+
+/// The metadata that related resources at providers are kept with: enough to see a change.
+fn slim(object: Object) -> Object {
+    let mut slim = Object::default();
+    slim.meta.name = object.meta.name;
+    slim.meta.namespace = object.meta.namespace;
+    slim.meta.uid = object.meta.uid;
+    slim.meta.resource_version = object.meta.resource_version;
+    slim
+}

@@ -1,0 +1,258 @@
+//! One kind of one cluster, as its watch last showed it and as our own writes changed it since.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use resource_broker_api::object::Object;
+use tokio::time::Instant;
+
+use crate::{planner::snapshot::View, resource::Resource};
+
+/// How long a cache may be unread before that is told on objects: start-up is no failure.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Namespace (empty for cluster-wide kinds) and name.
+pub(super) type Place = (String, String);
+
+/// The place of an object.
+pub(super) fn place(namespace: Option<&str>, name: &str) -> Place {
+    (namespace.unwrap_or_default().to_owned(), name.to_owned())
+}
+
+/// Whether a store can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The first list is under way.
+    Starting,
+    /// It shows what the cluster holds.
+    Synced,
+    /// The cluster does not serve the kind.
+    NotServed(String),
+    /// It may not be listed or watched there.
+    Forbidden(String),
+    /// The cluster does not answer.
+    Failing(String),
+}
+
+/// A change of an object: what was there, what is there now.
+pub(super) struct Change {
+    /// Before; `None`: nothing.
+    pub(super) old: Option<Arc<Object>>,
+    /// Now; `None`: nothing.
+    pub(super) new: Option<Arc<Object>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Store {
+    /// How the cluster serves the kind, once that is known.
+    pub(super) resource: Option<Resource>,
+    state: State,
+    since: Instant,
+    objects: HashMap<Place, Held>,
+    /// UIDs whose end we caused ourselves: older events of theirs may still come.
+    ended: HashSet<String>,
+}
+
+#[derive(Debug)]
+struct Held {
+    object: Arc<Object>,
+    /// Written by us and not yet seen in the watch.
+    unconfirmed: bool,
+}
+
+impl Store {
+    /// An empty store whose first list is under way.
+    pub(super) fn new() -> Self {
+        Self {
+            resource: None,
+            state: State::Starting,
+            since: Instant::now(),
+            objects: HashMap::new(),
+            ended: HashSet::new(),
+        }
+    }
+
+    /// Whether it can be believed.
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether the first list is done.
+    pub(super) fn is_synced(&self) -> bool {
+        self.state == State::Synced
+    }
+
+    /// Changes the state; `true` if it did.
+    pub(super) fn set_state(&mut self, state: State) -> bool {
+        let changed = self.state != state;
+        if changed {
+            let was_waiting = !self.is_synced();
+            self.state = state;
+            if !(was_waiting && !self.is_synced()) {
+                self.since = Instant::now();
+            }
+        }
+        changed
+    }
+
+    /// Why the store cannot be believed; `None` where it can.
+    pub(super) fn why_unread(&self) -> Option<String> {
+        match &self.state {
+            State::Synced => None,
+            State::Starting => Some("it has not been read yet".into()),
+            State::NotServed(why) | State::Forbidden(why) | State::Failing(why) => Some(why.clone()),
+        }
+    }
+
+    /// What is known of one object.
+    pub(super) fn view(&self, place: &Place) -> View<Arc<Object>> {
+        match (self.why_unread(), self.objects.get(place)) {
+            (None, Some(held)) => View::Present(held.object.clone()),
+            (None, None) => View::Absent,
+            (Some(why), _) => {
+                View::Unknown { why, failing: self.since.elapsed() >= PATIENCE && self.state != State::Starting }
+            }
+        }
+    }
+
+    /// One object as it was last seen, synced or not.
+    pub(super) fn get(&self, place: &Place) -> Option<&Arc<Object>> {
+        self.objects.get(place).map(|held| &held.object)
+    }
+
+    /// All objects as they were last seen.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Place, &Arc<Object>)> {
+        self.objects.iter().map(|(place, held)| (place, &held.object))
+    }
+
+    /// Takes a whole list in. Our own writes that are newer than all of it stay: the watch that follows brings them.
+    pub(super) fn replace(&mut self, objects: Vec<Object>) -> Vec<Change> {
+        let newest = objects.iter().map(Object::revision).max().unwrap_or_default();
+        let mut before = std::mem::take(&mut self.objects);
+        let mut changes = Vec::new();
+        self.ended.clear();
+        for object in objects {
+            let place = place(object.namespace(), object.name());
+            let old = before.remove(&place).map(|held| held.object);
+            if let Some(old) =
+                old.as_ref().filter(|old| old.uid() == object.uid() && old.revision() >= object.revision())
+            {
+                self.objects.insert(place, Held { object: old.clone(), unconfirmed: false });
+                continue;
+            }
+            let object = Arc::new(object);
+            changes.push(Change { old, new: Some(object.clone()) });
+            self.objects.insert(place, Held { object, unconfirmed: false });
+        }
+        for (place, held) in before {
+            if held.unconfirmed && held.object.revision() > newest {
+                self.objects.insert(place, held);
+            } else {
+                changes.push(Change { old: Some(held.object), new: None });
+            }
+        }
+        changes
+    }
+
+    /// Takes in an object that the watch shows.
+    pub(super) fn seen(&mut self, object: Object) -> Option<Change> {
+        if self.ended.contains(object.uid()) {
+            return None;
+        }
+        self.put(object, false)
+    }
+
+    /// Takes in what the API server answered to our own write.
+    pub(super) fn wrote(&mut self, object: Object) -> Option<Change> {
+        self.put(object, true)
+    }
+
+    fn put(&mut self, object: Object, unconfirmed: bool) -> Option<Change> {
+        let place = place(object.namespace(), object.name());
+        if let Some(held) = self.objects.get_mut(&place)
+            && held.object.revision() >= object.revision()
+        {
+            held.unconfirmed &= unconfirmed;
+            return None;
+        }
+        let new = Arc::new(object);
+        let old = self.objects.insert(place, Held { object: new.clone(), unconfirmed }).map(|held| held.object);
+        Some(Change { old, new: Some(new) })
+    }
+
+    /// The watch says that an object ended.
+    pub(super) fn deleted(&mut self, object: &Object) -> Option<Change> {
+        self.ended.remove(object.uid());
+        let place = place(object.namespace(), object.name());
+        let is_it = self.objects.get(&place).is_some_and(|held| held.object.uid() == object.uid());
+        is_it.then(|| self.objects.remove(&place)).flatten().map(|held| Change { old: Some(held.object), new: None })
+    }
+
+    /// An API server's answer to us says that an object ended.
+    pub(super) fn ended(&mut self, place: &Place, uid: &str) -> Option<Change> {
+        let is_it = self.objects.get(place).is_some_and(|held| held.object.uid() == uid);
+        if !is_it {
+            return None;
+        }
+        self.ended.insert(uid.to_owned());
+        self.objects.remove(place).map(|held| Change { old: Some(held.object), new: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(name: &str, uid: &str, version: u64) -> Object {
+        let object = json!({"metadata": {"name": name, "uid": uid, "resourceVersion": version.to_string()}});
+        serde_json::from_str(&object.to_string()).unwrap()
+    }
+
+    fn versions(store: &Store) -> Vec<(String, u64)> {
+        let mut all: Vec<_> = store.iter().map(|(place, object)| (place.1.clone(), object.revision())).collect();
+        all.sort();
+        all
+    }
+
+    #[tokio::test]
+    async fn an_echo_of_our_own_write_is_no_change_and_an_older_event_is_not_believed() {
+        let mut store = Store::new();
+        store.replace(vec![object("a", "1", 5)]);
+        assert!(store.wrote(object("a", "1", 9)).is_some());
+        assert!(store.seen(object("a", "1", 7)).is_none(), "an event from before our write");
+        assert!(store.seen(object("a", "1", 9)).is_none(), "the echo");
+        assert!(store.seen(object("a", "1", 10)).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_we_ended_is_not_brought_back_by_an_old_event() {
+        let mut store = Store::new();
+        store.replace(vec![object("a", "1", 5)]);
+        assert!(store.ended(&place(None, "a"), "other").is_none());
+        assert!(store.ended(&place(None, "a"), "1").is_some());
+        assert!(store.seen(object("a", "1", 6)).is_none());
+        assert!(store.seen(object("a", "2", 8)).is_some(), "another object under the name");
+        assert!(store.deleted(&object("a", "1", 7)).is_none(), "the end of the first is not the end of the second");
+        assert_eq!(versions(&store), [("a".into(), 8)]);
+    }
+
+    #[tokio::test]
+    async fn a_list_from_before_our_write_does_not_undo_it() {
+        let mut store = Store::new();
+        store.replace(vec![object("a", "1", 5), object("old", "2", 4)]);
+        store.wrote(object("b", "3", 9));
+        store.wrote(object("a", "1", 8));
+        let changes = store.replace(vec![object("a", "1", 5)]);
+        assert_eq!(versions(&store), [("a".into(), 8), ("b".into(), 9)]);
+        assert_eq!(changes.len(), 1, "only the end of `old`");
+        let changes = store.replace(vec![object("a", "1", 12)]);
+        assert_eq!(versions(&store), [("a".into(), 12)], "b is older than what the list shows, and not in it");
+        assert_eq!(changes.len(), 2);
+    }
+}

@@ -1,0 +1,139 @@
+//! Asks a cluster how it serves a kind.
+
+use http::Request;
+use resource_broker_api::names::Gvk;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    planner::snapshot::Shape,
+    resource::{Resource, group_version_path},
+    transport::{Cluster, Limits, RequestError},
+};
+
+/// Why a kind could not be found.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The cluster answered, and does not serve it.
+    #[error("{0} is not served there; install its CRD")]
+    NotServed(Gvk),
+    /// The cluster served something else than a resource list.
+    #[error("the list of resources in {0} cannot be read: {1}")]
+    Malformed(String, serde_json::Error),
+    /// The kind's group or version cannot be part of a path.
+    #[error("{0} cannot be asked for: {1}")]
+    Name(Gvk, http::Error),
+    /// The cluster did not answer well.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+#[derive(Deserialize)]
+struct ResourceList {
+    resources: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    kind: String,
+    namespaced: bool,
+}
+
+/// Finds how `cluster` serves `gvk`. With `schema`, also looks whether its status has conditions.
+pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Resource, DiscoveryError> {
+    let path = group_version_path(gvk);
+    let reply = cluster
+        .request(get(gvk, &path)?)
+        .await
+        .map_err(|error| if error.is_not_found() { DiscoveryError::NotServed(gvk.clone()) } else { error.into() })?;
+    let list: ResourceList =
+        serde_json::from_slice(&reply.body).map_err(|error| DiscoveryError::Malformed(path.clone(), error))?;
+    let found = list.resources.iter().find(|listed| listed.kind == gvk.kind && !listed.name.contains('/'));
+    let found = found.ok_or_else(|| DiscoveryError::NotServed(gvk.clone()))?;
+    let status = list.resources.iter().any(|listed| listed.name == format!("{}/status", found.name));
+    let conditions = status && schema && has_conditions(cluster, gvk).await?;
+    Ok(Resource {
+        gvk: gvk.clone(),
+        plural: found.name.clone(),
+        namespaced: found.namespaced,
+        shape: Shape { status, conditions },
+    })
+}
+
+fn get(gvk: &Gvk, path: &str) -> Result<Request<Vec<u8>>, DiscoveryError> {
+    Request::get(path)
+        .header(http::header::ACCEPT, "application/json")
+        .body(Vec::new())
+        .map_err(|error| DiscoveryError::Name(gvk.clone(), error))
+}
+
+/// Whether the kind's schema has `status.conditions`. The published schema is readable by everybody who may use the
+/// API at all, unlike CRDs.
+async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<bool, DiscoveryError> {
+    let path = format!("/openapi/v3{}", group_version_path(gvk));
+    let reply = match cluster.request_within(get(gvk, &path)?, Limits::PAGE).await {
+        Ok(reply) => reply,
+        // An API server that publishes none, or not to us: without conditions nothing can go wrong.
+        Err(error) if error.is_not_found() || error.is_forbidden() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let document: Value =
+        serde_json::from_slice(&reply.body).map_err(|error| DiscoveryError::Malformed(path, error))?;
+    Ok(schema_has_conditions(&document, gvk))
+}
+
+fn schema_has_conditions(document: &Value, gvk: &Gvk) -> bool {
+    let Some(schemas) = document["components"]["schemas"].as_object() else { return false };
+    let is_it = |schema: &Value| {
+        schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten().any(|named| {
+            named["group"] == gvk.group.as_str()
+                && named["version"] == gvk.version.as_str()
+                && named["kind"] == gvk.kind.as_str()
+        })
+    };
+    schemas.values().filter(|schema| is_it(schema)).any(|schema| {
+        let status = resolve(schemas, &schema["properties"]["status"]);
+        status["properties"]["conditions"].is_object()
+    })
+}
+
+/// Follows a reference to another schema of the same document, also where it is wrapped in `allOf`.
+fn resolve<'a>(schemas: &'a serde_json::Map<String, Value>, schema: &'a Value) -> &'a Value {
+    let wrapped = &schema["allOf"][0]["$ref"];
+    let reference = schema["$ref"].as_str().or_else(|| wrapped.as_str());
+    let name = reference.and_then(|reference| reference.strip_prefix("#/components/schemas/"));
+    name.and_then(|name| schemas.get(name)).unwrap_or(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn conditions_are_found_in_place_and_behind_references() {
+        let named = json!([{"group": "g", "version": "v1", "kind": "K"}]);
+        let document = |status: Value| {
+            json!({"components": {"schemas": {
+                "io.K": {"x-kubernetes-group-version-kind": named, "properties": {"status": status}},
+                "io.Status": {"properties": {"conditions": {"type": "array"}}},
+            }}})
+        };
+        let gvk = Gvk::new("g", "v1", "K");
+        for (expected, status) in [
+            (true, json!({"properties": {"conditions": {"type": "array"}}})),
+            (true, json!({"$ref": "#/components/schemas/io.Status"})),
+            (true, json!({"allOf": [{"$ref": "#/components/schemas/io.Status"}], "default": {}})),
+            (false, json!({"properties": {"phase": {"type": "string"}}})),
+            (false, json!({"x-kubernetes-preserve-unknown-fields": true})),
+        ] {
+            assert_eq!(schema_has_conditions(&document(status.clone()), &gvk), expected, "{status}");
+        }
+        assert!(!schema_has_conditions(
+            &document(json!({"$ref": "#/components/schemas/io.Status"})),
+            &Gvk::new("g", "v2", "K")
+        ));
+    }
+}

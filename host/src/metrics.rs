@@ -1,0 +1,357 @@
+//! What the broker tells Prometheus. Every label is bounded: by code, by the clusters given, or by the kinds watched.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::Registry,
+};
+use resource_broker_api::names::ClusterName;
+
+use crate::transport::{Reply, RequestError, Verb};
+
+/// What came of a request, in a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// 2xx.
+    Success,
+    /// 404 or 410.
+    NotFound,
+    /// 409.
+    Conflict,
+    /// 429.
+    Throttled,
+    /// Any other 4xx.
+    Client,
+    /// 5xx.
+    Server,
+    /// No answer in time.
+    Timeout,
+    /// No connection, or one that broke, or an answer too large.
+    Network,
+}
+
+impl Class {
+    const ALL: [Self; 8] = [
+        Self::Success,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Throttled,
+        Self::Client,
+        Self::Server,
+        Self::Timeout,
+        Self::Network,
+    ];
+
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::NotFound => "404",
+            Self::Conflict => "409",
+            Self::Throttled => "429",
+            Self::Client => "4xx",
+            Self::Server => "5xx",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+        }
+    }
+
+    /// The class of a request's outcome.
+    pub fn of(outcome: &Result<Reply, RequestError>) -> Self {
+        match outcome {
+            Ok(_) => Self::Success,
+            Err(RequestError::Api { code, .. }) => match code.as_u16() {
+                404 | 410 => Self::NotFound,
+                409 => Self::Conflict,
+                429 => Self::Throttled,
+                500..=599 => Self::Server,
+                _ => Self::Client,
+            },
+            Err(RequestError::Timeout { .. }) => Self::Timeout,
+            Err(_) => Self::Network,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterLabel {
+    cluster: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    cluster: String,
+    verb: &'static str,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestTimeLabels {
+    cluster: String,
+    verb: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    cluster: String,
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SandboxLabels {
+    role: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RoleLabel {
+    role: &'static str,
+}
+
+/// The broker's metrics. Clones share one registry; every method is cheap and never fails.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    queue_depth: Gauge,
+    queue_wait: Histogram,
+    passes: Family<OutcomeLabel, Counter>,
+    pass_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<RequestTimeLabels, Histogram, fn() -> Histogram>,
+    sandbox_calls: Family<SandboxLabels, Counter>,
+    sandbox_duration: Family<RoleLabel, Histogram, fn() -> Histogram>,
+    watch_restarts: Family<WatchLabels, Counter>,
+    /// The watch labels that exist, so that a cluster's can be found when it goes.
+    watches: Mutex<HashSet<WatchLabels>>,
+    objects: Family<StateLabel, Gauge>,
+    cluster_up: Family<ClusterLabel, Gauge>,
+    source_problems: Gauge,
+    leader: Gauge,
+}
+
+/// 100 µs to 26 s.
+fn long_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.0001, 2.0, 19))
+}
+
+/// 10 µs to 2.6 s: a call into the sandbox is short.
+fn short_times() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_01, 2.0, 19))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// A registry with everything at zero.
+    pub fn new() -> Self {
+        let mut inner = Inner {
+            registry: Registry::with_prefix("resource_broker"),
+            queue_depth: Gauge::default(),
+            queue_wait: long_times(),
+            passes: Family::default(),
+            pass_duration: long_times(),
+            requests: Family::default(),
+            request_duration: Family::new_with_constructor(long_times),
+            sandbox_calls: Family::default(),
+            sandbox_duration: Family::new_with_constructor(short_times),
+            watch_restarts: Family::default(),
+            watches: Mutex::default(),
+            objects: Family::default(),
+            cluster_up: Family::default(),
+            source_problems: Gauge::default(),
+            leader: Gauge::default(),
+        };
+        inner.register();
+        Self(Arc::new(inner))
+    }
+
+    /// Everything in the OpenMetrics text format.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.0.registry)?;
+        Ok(page)
+    }
+
+    /// How many keys wait in the queue.
+    pub fn queue_depth(&self, keys: usize) {
+        self.0.queue_depth.set(to_gauge(keys));
+    }
+
+    /// A key waited this long, from when it was due until a worker took it.
+    pub fn queue_wait(&self, waited: Duration) {
+        self.0.queue_wait.observe(waited.as_secs_f64());
+    }
+
+    /// A pass over one key ended. `outcome` is one of a few words known at compile time.
+    pub fn pass(&self, outcome: &'static str, took: Duration) {
+        self.0.passes.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.0.pass_duration.observe(took.as_secs_f64());
+    }
+
+    /// A request to an API server ended.
+    pub fn request(&self, cluster: &ClusterName, verb: Verb, class: Class, took: Duration) {
+        let (cluster, verb) = (cluster.to_string(), verb.as_str());
+        let labels = RequestTimeLabels { cluster: cluster.clone(), verb };
+        self.0.request_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.requests.get_or_create(&RequestLabels { cluster, verb, class: class.as_str() }).inc();
+    }
+
+    /// A plugin was called. `role` and `outcome` are of a few words known at compile time.
+    pub fn sandbox_call(&self, role: &'static str, outcome: &'static str, took: Duration) {
+        self.0.sandbox_calls.get_or_create(&SandboxLabels { role, outcome }).inc();
+        self.0.sandbox_duration.get_or_create(&RoleLabel { role }).observe(took.as_secs_f64());
+    }
+
+    /// A watch ended and was started anew. `kind` is of those watched, as `Kind.version.group`.
+    pub fn watch_restart(&self, cluster: &ClusterName, kind: &str) {
+        let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
+        self.0.watch_restarts.get_or_create(&labels).inc();
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+    }
+
+    /// How many brokered objects are in `state`, one of a few words known at compile time.
+    pub fn objects(&self, state: &'static str, count: usize) {
+        self.0.objects.get_or_create(&StateLabel { state }).set(to_gauge(count));
+    }
+
+    /// Whether a cluster answers.
+    pub fn cluster_up(&self, cluster: &ClusterName, up: bool) {
+        self.0.cluster_up.get_or_create(&ClusterLabel { cluster: cluster.to_string() }).set(i64::from(up));
+    }
+
+    /// How many kubeconfigs cannot be used as they are.
+    pub fn source_problems(&self, count: usize) {
+        self.0.source_problems.set(to_gauge(count));
+    }
+
+    /// Whether this process is the one that writes.
+    pub fn leader(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// Drops every series of a cluster that was taken away.
+    pub fn forget_cluster(&self, cluster: &ClusterName) {
+        let cluster = cluster.to_string();
+        for verb in Verb::ALL.map(Verb::as_str) {
+            self.0.request_duration.remove(&RequestTimeLabels { cluster: cluster.clone(), verb });
+            for class in Class::ALL.map(Class::as_str) {
+                self.0.requests.remove(&RequestLabels { cluster: cluster.clone(), verb, class });
+            }
+        }
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|labels| {
+            let stays = labels.cluster != cluster;
+            if !stays {
+                self.0.watch_restarts.remove(labels);
+            }
+            stays
+        });
+        self.0.cluster_up.remove(&ClusterLabel { cluster });
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        let registry = &mut self.registry;
+        registry.register("build", "The running version", build);
+        registry.register("queue_depth", "Keys that wait for a worker", self.queue_depth.clone());
+        registry.register(
+            "queue_wait_seconds",
+            "From when a key was due until a worker took it",
+            self.queue_wait.clone(),
+        );
+        registry.register("passes", "Passes over one key, by outcome", self.passes.clone());
+        registry.register("pass_duration_seconds", "The time of one pass", self.pass_duration.clone());
+        registry.register("requests", "Requests to API servers, watches excepted", self.requests.clone());
+        registry.register(
+            "request_duration_seconds",
+            "From sending a request to the end of its answer",
+            self.request_duration.clone(),
+        );
+        registry.register("sandbox_calls", "Calls of plugins, by role and outcome", self.sandbox_calls.clone());
+        registry.register("sandbox_call_duration_seconds", "The time of one call", self.sandbox_duration.clone());
+        registry.register("watch_restarts", "Watches that ended and were started anew", self.watch_restarts.clone());
+        registry.register("objects", "Brokered objects, by state", self.objects.clone());
+        registry.register("cluster_up", "Whether the cluster answers (1) or not (0)", self.cluster_up.clone());
+        registry.register(
+            "kubeconfig_problems",
+            "Kubeconfigs that cannot be used as they are; readyz?verbose names them",
+            self.source_problems.clone(),
+        );
+        registry.register("leader", "Whether this process is the one that writes", self.leader.clone());
+    }
+}
+
+fn to_gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line<'a>(page: &'a str, start: &str) -> Option<&'a str> {
+        page.lines().find_map(|line| line.strip_prefix(start)).map(str::trim)
+    }
+
+    #[test]
+    fn a_request_is_counted_under_its_labels() {
+        let metrics = Metrics::new();
+        let cluster = ClusterName::parse("provider#a").unwrap();
+        metrics.request(&cluster, Verb::Apply, Class::Conflict, Duration::from_millis(3));
+        let page = metrics.encode().unwrap();
+        let series = r#"resource_broker_requests_total{cluster="provider#a",verb="apply",class="409"}"#;
+        assert_eq!(line(&page, series), Some("1"), "{page}");
+        assert!(page.contains(r#"resource_broker_build_info{version=""#), "{page}");
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_cluster_that_went_leaves_nothing_behind() {
+        let metrics = Metrics::new();
+        let [gone, stays] = ["provider#gone", "provider#stays"].map(|name| ClusterName::parse(name).unwrap());
+        for cluster in [&gone, &stays] {
+            metrics.cluster_up(cluster, true);
+            metrics.watch_restart(cluster, "ConfigMap.v1.core");
+            metrics.request(cluster, Verb::Get, Class::Success, Duration::ZERO);
+        }
+        metrics.forget_cluster(&gone);
+        let page = metrics.encode().unwrap();
+        assert!(!page.contains("provider#gone"), "{page}");
+        assert_eq!(line(&page, r#"resource_broker_cluster_up{cluster="provider#stays"}"#), Some("1"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Wires the broker together and runs it until it is told to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use kube::core::GroupVersionKind;
+use resource_broker_api::names::{Gvk, Role};
+use resource_broker_sandbox::{Sandbox, SandboxConfig};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, Check, Checks},
+    apply::Apply,
+    args::Options,
+    cache::{Cache, Scope, What},
+    clusters::{ClusterEvent, ClusterSet, POLL, Settings},
+    lease::Leadership,
+    metrics::Metrics,
+    queue::Queue,
+    report::Reporter,
+    watches::Watches,
+    worker::Worker,
+};
+
+/// How long the first passes wait for clusters to be read, so that objects are spread over all providers and not over
+/// the fastest. A cluster that takes longer joins later.
+const FIRST_READ: Duration = Duration::from_secs(3);
+
+/// Runs the broker as `options` say.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let stop = stop_on_signal()?;
+    let metrics = Metrics::new();
+    let sandbox = tokio::task::spawn_blocking(|| Sandbox::new(SandboxConfig::default()));
+    let scope = Scope { kinds: gvks(&options.watch_kinds), related: gvks(&options.related_kinds) };
+    let settings = Settings { poll: POLL, proxy: options.proxy };
+    let (clusters, mut events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
+    let clusters = Arc::new(clusters);
+    let cache = Arc::new(Cache::new(scope.clone()));
+    let queue = Arc::new(Queue::new());
+
+    let checks: Checks = {
+        let (clusters, cache) = (clusters.clone(), cache.clone());
+        Arc::new(move || clusters.checks().into_iter().chain(cache_checks(&cache)).collect())
+    };
+    let _health = admin::serve_health(&options.health_bind, checks).await?;
+    let _metrics = admin::serve_metrics(&options.metrics_bind, options.metrics_secure, metrics.clone()).await?;
+
+    let watches = Arc::new(Watches::new(
+        scope,
+        options.namespace.clone(),
+        clusters.clone(),
+        cache.clone(),
+        queue.clone(),
+        metrics.clone(),
+    ));
+    watches.on(&ClusterEvent::Attached(clusters.coordination().clone()));
+    // What is there from the start is watched before the first decision.
+    while let Ok(event) = events.try_recv() {
+        watches.on(&event);
+    }
+    let following = tokio::spawn({
+        let watches = watches.clone();
+        async move {
+            while let Some(event) = events.recv().await {
+                watches.on(&event);
+            }
+        }
+    });
+
+    let coordination = clusters.coordination().clone();
+    let leadership = Arc::new(if options.leader_elect {
+        Leadership::stand(coordination, &options.namespace, options.identity, metrics.clone())
+    } else {
+        Leadership::unopposed(&metrics)
+    });
+    let sandbox = sandbox.await?.context("the standard plugin cannot be loaded; this build of the broker is broken")?;
+    let apply = Apply {
+        clusters,
+        cache: cache.clone(),
+        queue: queue.clone(),
+        leadership: leadership.clone(),
+        reporter: Reporter::new(&options.namespace),
+        namespace: options.namespace,
+    };
+    let begin = Box::new(move |id| watches.begin(id));
+    let worker = Arc::new(Worker::new(queue, cache.clone(), sandbox, apply, begin, metrics));
+
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        outcome = lead(&leadership, &cache, worker, stop.clone()) => outcome,
+    };
+    following.abort();
+    if let Some(leadership) = Arc::into_inner(leadership) {
+        leadership.release().await;
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+/// Works from when this process leads until it is told to stop.
+async fn lead(
+    leadership: &Leadership,
+    cache: &Cache,
+    worker: Arc<Worker>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    leadership.acquired().await;
+    if timeout(FIRST_READ, cache.settled()).await.is_err() {
+        tracing::info!("not every cluster could be read yet; going on with those that could");
+    }
+    tracing::info!("brokering");
+    let over = CancellationToken::new();
+    let mut working = tokio::spawn(worker.run(over.clone()));
+    let lost = tokio::select! {
+        () = stop.cancelled() => false,
+        () = leadership.lost() => true,
+        ended = &mut working => {
+            ended?;
+            bail!("the worker ended by itself; this is a bug");
+        }
+    };
+    over.cancel();
+    working.await?;
+    if lost {
+        bail!("another process holds the Lease now; this one ends so that it starts anew as a candidate");
+    }
+    Ok(())
+}
+
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("told to stop");
+        told.cancel();
+    });
+    Ok(stop)
+}
+
+fn gvks(kinds: &[GroupVersionKind]) -> Vec<Gvk> {
+    kinds.iter().map(|kind| Gvk::new(&kind.group, &kind.version, &kind.kind)).collect()
+}
+
+/// A line for each cache. Only the broker's own records are required.
+fn cache_checks(cache: &Cache) -> Vec<Check> {
+    let states = cache.states().into_iter();
+    states
+        .map(|(id, why)| Check {
+            name: format!("cache {id}"),
+            ok: why.is_none(),
+            required: id.what == What::Records && id.cluster.role == Role::Coordination,
+            detail: why.unwrap_or_default(),
+        })
+        .collect()
+}

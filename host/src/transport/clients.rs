@@ -1,0 +1,141 @@
+//! Makes kube's clients with our settings, and puts their errors into words that hold no secret.
+
+use std::{error::Error, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+use kube::{Client, Config, client::AuthError};
+
+use super::error::tame;
+
+/// How long making a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest silence in a watch. API servers send a bookmark about once a minute.
+const WATCH_SILENCE: Duration = Duration::from_secs(65);
+/// How long a credential plugin may take.
+const PLUGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How we introduce ourselves in API servers' audit logs.
+const USER_AGENT: &str = concat!("resource-broker/", env!("CARGO_PKG_VERSION"));
+
+/// Why no client could be made from a kubeconfig.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// Certificates, keys, proxy or credential plugin are not usable.
+    #[error("{0}")]
+    Unusable(String),
+    /// The credential plugin did not come back.
+    #[error("its credential plugin did not answer within {} s; run it by hand to see what it waits for", PLUGIN_TIMEOUT.as_secs())]
+    PluginTimeout,
+}
+
+/// The two clients of a cluster.
+pub(super) struct Clients {
+    pub(super) watch: Client,
+    pub(super) requests: Client,
+}
+
+/// Makes both clients. Nothing is sent, but a credential plugin named in the kubeconfig runs.
+pub(super) async fn make(config: Config) -> Result<Clients, ClientError> {
+    // A plugin is run with blocking calls.
+    let made = tokio::task::spawn_blocking(move || {
+        let watch = Client::try_from(settings(config.clone(), Some(WATCH_SILENCE)))?;
+        let requests = Client::try_from(settings(config, None))?;
+        Ok(Clients { watch, requests })
+    });
+    match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
+        Err(_) => Err(ClientError::PluginTimeout),
+        Ok(Err(_)) => Err(ClientError::Unusable("making its client was interrupted".to_owned())),
+        Ok(Ok(made)) => made.map_err(|error: kube::Error| ClientError::Unusable(describe(&error))),
+    }
+}
+
+fn settings(mut config: Config, silence: Option<Duration>) -> Config {
+    // kube's own retries repeat writes, and believe any Retry-After.
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = silence;
+    // Else the time a pooled connection was idle counts as silence.
+    config.reset_reader_on_write = true;
+    config.headers.push((HeaderName::from_static("user-agent"), HeaderValue::from_static(USER_AGENT)));
+    config
+}
+
+/// An error and what lies behind it in one line, without repetition and without what a plugin printed.
+pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(text) = without_secrets(error) {
+            texts.push(text);
+            break;
+        }
+        // kube's own wrappers repeat what they wrap.
+        if !(error.is::<kube::Error>() && error.source().is_some()) {
+            texts.push(error.to_string());
+        }
+        next = error.source();
+    }
+    let mut said: Vec<String> = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        let repeated = texts.get(at + 1).is_some_and(|inner| text.contains(inner.as_str()));
+        if !repeated && said.last() != Some(text) {
+            said.push(text.clone());
+        }
+    }
+    tame(&said.join(": "))
+}
+
+/// The text for errors whose own would print a plugin's output, its environment or a proxy's password.
+fn without_secrets(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(kube::Error::ProxyProtocolUnsupported { .. } | kube::Error::ProxyProtocolDisabled { .. }) =
+        error.downcast_ref::<kube::Error>()
+    {
+        return Some("its proxy-url has a scheme that is not supported; use http, https or socks5".to_owned());
+    }
+    let text = match error.downcast_ref::<AuthError>()? {
+        AuthError::AuthExecRun { out, .. } => format!("its credential plugin failed ({})", out.status),
+        AuthError::AuthExecStart(cause) => format!("its credential plugin could not be started: {cause}"),
+        AuthError::AuthExecParse(_) => "its credential plugin printed something that is no ExecCredential".to_owned(),
+        AuthError::ReadTokenFile(cause, path) => {
+            format!("its token file {} could not be read: {cause}", path.display())
+        }
+        AuthError::MissingCommand => "its credential plugin has no command".to_owned(),
+        AuthError::InvalidBasicAuth(_) | AuthError::InvalidBearerToken(_) => {
+            "its credentials hold characters that a header cannot".to_owned()
+        }
+        _ => "its credentials could not be prepared; see how the kubeconfig's user logs in".to_owned(),
+    };
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        let inner = Layer { text: "refused", source: None };
+        let repeats = Layer { text: "tcp: refused", source: Some(Box::new(inner)) };
+        let outer = Layer { text: "client error", source: Some(Box::new(repeats)) };
+        assert_eq!(describe(&outer), "client error: refused");
+    }
+
+    #[test]
+    fn what_a_plugin_printed_is_not_told() {
+        use std::os::unix::process::ExitStatusExt;
+        let out = std::process::Output {
+            status: std::process::ExitStatus::from_raw(256),
+            stdout: b"hunter2".to_vec(),
+            stderr: b"hunter2".to_vec(),
+        };
+        let error = kube::Error::Auth(AuthError::AuthExecRun { cmd: "TOKEN=hunter2 p".to_owned(), out: Box::new(out) });
+        let text = describe(&error);
+        assert!(text.contains("exit status: 1") && !text.contains("hunter2"), "{text}");
+    }
+}

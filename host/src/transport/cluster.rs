@@ -1,0 +1,331 @@
+//! One cluster as the broker sees it: its name, its clients, how it fares, and the way to ask it something.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use resource_broker_api::names::ClusterName;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{
+    breaker::{Breaker, Verdict},
+    clients::{self, ClientError, describe},
+    error::{RequestError, Target},
+    limiter::Limiter,
+};
+use crate::metrics::{Class, Metrics};
+
+/// What one request may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From sending to the last byte of the answer.
+    pub timeout: Duration,
+    /// The largest answer that is read, in bytes after decompression.
+    pub max_body: usize,
+}
+
+impl Limits {
+    /// For one object.
+    pub const OBJECT: Self = Self { timeout: Duration::from_secs(10), max_body: 16 << 20 };
+    /// For a page of a list, which may hold hundreds of large objects.
+    pub const PAGE: Self = Self { timeout: Duration::from_secs(30), max_body: 128 << 20 };
+}
+
+/// A good answer (2xx).
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// How a cluster fares, as its requests saw it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not asked yet.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It answers, but does not know our credentials (401).
+    Refused,
+    /// It does not answer.
+    Down {
+        /// When it was given up on.
+        since: Timestamp,
+        /// What the last try ran into.
+        cause: String,
+    },
+}
+
+/// An API server that the broker works with. Shared; lives until its kubeconfig is taken away.
+pub struct Cluster {
+    name: ClusterName,
+    /// What clients are made from; `None` where they were given ready-made and are never renewed.
+    config: Mutex<Option<kube::Config>>,
+    watch: watch::Sender<Client>,
+    requests: Mutex<Client>,
+    health: watch::Sender<Health>,
+    breaker: Mutex<Breaker>,
+    limiter: Limiter,
+    metrics: Metrics,
+    /// Lets a failed request leave a probe behind that does not keep a detached cluster alive.
+    me: Weak<Self>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The configuration holds credentials.
+        f.debug_struct("Cluster")
+            .field("name", &self.name)
+            .field("health", &*self.health.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// A cluster reached as `config` says. Asks it once, in the background, whether it answers.
+    pub async fn connect(name: ClusterName, config: kube::Config, metrics: Metrics) -> Result<Arc<Self>, ClientError> {
+        let clients = clients::make(config.clone()).await?;
+        let cluster = Self::assemble(name, Some(config), clients, metrics);
+        cluster.keep_probing(Duration::ZERO);
+        Ok(cluster)
+    }
+
+    /// A cluster behind ready-made clients, one for watches and one for requests: how a test puts a model of an API
+    /// server in its place.
+    pub fn from_clients(name: ClusterName, watch: Client, requests: Client, metrics: Metrics) -> Arc<Self> {
+        Self::assemble(name, None, clients::Clients { watch, requests }, metrics)
+    }
+
+    fn assemble(
+        name: ClusterName,
+        config: Option<kube::Config>,
+        clients: clients::Clients,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        metrics.cluster_up(&name, false);
+        Arc::new_cyclic(|me| Self {
+            name,
+            config: Mutex::new(config),
+            watch: watch::Sender::new(clients.watch),
+            requests: Mutex::new(clients.requests),
+            health: watch::Sender::new(Health::Unknown),
+            breaker: Mutex::new(Breaker::default()),
+            limiter: Limiter::new(),
+            metrics,
+            me: me.clone(),
+        })
+    }
+
+    /// The cluster's identity.
+    pub fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    /// The client for watches. The value changes when the credentials rotate: a watch is then to be started anew.
+    pub fn watch_client(&self) -> watch::Receiver<Client> {
+        self.watch.subscribe()
+    }
+
+    /// How the cluster fares; changes are seen by the receiver.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Sends `request`, whose URI is a path at the API server, within [`Limits::OBJECT`]. Not for watches.
+    pub async fn request(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
+        self.request_within(request, Limits::OBJECT).await
+    }
+
+    /// Sends `request` within `limits`. Fails at once while the cluster is down or wants to be left alone.
+    pub async fn request_within(&self, request: Request<Vec<u8>>, limits: Limits) -> Result<Reply, RequestError> {
+        self.fail_if_down()?;
+        let throttled = |retry_in| RequestError::Throttled { cluster: self.name.clone(), retry_in };
+        let permit = self.limiter.acquire(limits.timeout).await.map_err(throttled)?;
+        // It may have gone down while we waited our turn.
+        self.fail_if_down()?;
+        let outcome = self.exchange(request, limits).await;
+        match &outcome {
+            Err(RequestError::Api { code: StatusCode::TOO_MANY_REQUESTS, retry_after, .. }) => {
+                self.limiter.throttled(*retry_after);
+            }
+            Ok(_) => self.limiter.went_well(),
+            Err(_) => {}
+        }
+        drop(permit);
+        outcome
+    }
+
+    /// Takes new credentials or a new address. Requests under way end with the old ones.
+    pub(crate) async fn rotate(&self, config: kube::Config) -> Result<(), ClientError> {
+        let clients = clients::make(config.clone()).await?;
+        *lock(&self.config) = Some(config);
+        *lock(&self.requests) = clients.requests;
+        self.watch.send_replace(clients.watch);
+        let was_down = lock(&self.breaker).answered();
+        // What was true of the old address says nothing about the new one.
+        self.set_health(Health::Unknown);
+        if was_down {
+            tracing::debug!(cluster = %self.name, "new credentials: asking again at once");
+        }
+        self.keep_probing(Duration::ZERO);
+        Ok(())
+    }
+
+    /// When the credentials in the clients end, in seconds since 1970, where a plugin said so.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        lock(&self.requests).valid_until().as_ref().map(|at| at.as_second())
+    }
+
+    fn fail_if_down(&self) -> Result<(), RequestError> {
+        let Verdict::Down { since, cause, retry_in } = lock(&self.breaker).verdict(Instant::now()) else {
+            return Ok(());
+        };
+        Err(RequestError::Down { cluster: self.name.clone(), since, cause, retry_in })
+    }
+
+    /// One request and its whole answer, counted, and its lesson drawn.
+    async fn exchange(&self, request: Request<Vec<u8>>, limits: Limits) -> Result<Reply, RequestError> {
+        let target = Target::of(&self.name, &request);
+        let client = lock(&self.requests).clone();
+        let started = Instant::now();
+        let outcome = match timeout(limits.timeout, send(client, request, limits.max_body, &target)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(RequestError::Timeout { target: target.clone(), after: limits.timeout }),
+        };
+        self.metrics.request(&self.name, target.verb, Class::of(&outcome), started.elapsed());
+        self.learn(&outcome);
+        outcome
+    }
+
+    fn learn(&self, outcome: &Result<Reply, RequestError>) {
+        match outcome {
+            Err(error @ (RequestError::Timeout { .. } | RequestError::Network { .. })) => self.note_silence(error),
+            Err(RequestError::Api { code: StatusCode::UNAUTHORIZED, .. }) => self.note_answer(Health::Refused),
+            _ => self.note_answer(Health::Up),
+        }
+    }
+
+    fn note_answer(&self, health: Health) {
+        if lock(&self.breaker).answered() {
+            tracing::info!(cluster = %self.name, "the cluster answers again");
+        }
+        self.set_health(health);
+    }
+
+    fn note_silence(&self, error: &RequestError) {
+        let cause = match error {
+            RequestError::Timeout { after, .. } => format!("no answer within {} s", after.as_secs()),
+            RequestError::Network { cause, .. } => cause.clone(),
+            other => other.to_string(),
+        };
+        let opened = lock(&self.breaker).failed(cause.clone());
+        let Some(since) = opened else { return };
+        tracing::warn!(cluster = %self.name, cause, "the cluster does not answer; it is asked again until it does");
+        self.set_health(Health::Down { since, cause });
+        self.keep_probing(self.next_pause());
+    }
+
+    fn set_health(&self, health: Health) {
+        let up = health == Health::Up;
+        let changed = self.health.send_if_modified(|now| {
+            let changed = *now != health;
+            *now = health;
+            changed
+        });
+        if changed {
+            self.metrics.cluster_up(&self.name, up);
+        }
+    }
+
+    /// Asks the cluster, first after `pause`, until it answers. One such task at a time; none for a detached cluster.
+    fn keep_probing(&self, pause: Duration) {
+        if !lock(&self.breaker).begin_probing() {
+            return;
+        }
+        let me = self.me.clone();
+        tokio::spawn(async move {
+            let mut pause = pause;
+            loop {
+                sleep(pause).await;
+                let Some(cluster) = me.upgrade() else { return };
+                match cluster.probe().await {
+                    Some(next) => pause = next,
+                    None => return,
+                }
+            }
+        });
+    }
+
+    /// One probe; how long to wait for the next, or `None` when the cluster answered.
+    async fn probe(&self) -> Option<Duration> {
+        let down = matches!(lock(&self.breaker).verdict(Instant::now()), Verdict::Down { .. });
+        if down {
+            // Connections in the pool may be as dead as the ones that failed.
+            self.renew_requests_client().await;
+        }
+        let request = Request::get("/version").body(Vec::new());
+        let outcome = match request {
+            Ok(request) => self.exchange(request, Limits::OBJECT).await,
+            // A literal path is always a valid URI.
+            Err(_) => return None,
+        };
+        if matches!(outcome, Err(RequestError::Timeout { .. } | RequestError::Network { .. })) {
+            return Some(self.next_pause());
+        }
+        lock(&self.breaker).end_probing();
+        None
+    }
+
+    fn next_pause(&self) -> Duration {
+        lock(&self.breaker).pause(Instant::now())
+    }
+
+    async fn renew_requests_client(&self) {
+        let Some(config) = lock(&self.config).clone() else { return };
+        match clients::make(config).await {
+            Ok(clients) => *lock(&self.requests) = clients.requests,
+            Err(error) => tracing::warn!(cluster = %self.name, %error, "no new client; the old one is used"),
+        }
+    }
+}
+
+async fn send(
+    client: Client,
+    request: Request<Vec<u8>>,
+    max_body: usize,
+    target: &Arc<Target>,
+) -> Result<Reply, RequestError> {
+    let network = |cause| RequestError::Network { target: target.clone(), cause };
+    let answer = client.send(request.map(kube::client::Body::from)).await.map_err(|error| network(describe(&error)))?;
+    let (parts, body) = answer.into_parts();
+    let body = match Limited::new(body, max_body).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(RequestError::TooLarge { target: target.clone(), limit: max_body });
+        }
+        Err(error) => return Err(network(describe(error.as_ref()))),
+    };
+    if parts.status.is_success() {
+        return Ok(Reply { status: parts.status, body });
+    }
+    Err(RequestError::from_answer(target.clone(), parts.status, &parts.headers, &body))
+}
+
+/// No code panics while it holds one of these locks, so a poisoned one is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,371 @@
+//! What can become of a request to an API server other than a good answer, in words fit for a condition.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use k8s_openapi::jiff::Timestamp;
+use resource_broker_api::names::ClusterName;
+use serde::Deserialize;
+
+/// The longest text of a stranger's server that is handed on, in bytes.
+const MAX_MESSAGE: usize = 512;
+/// The longest `Retry-After` that is believed: a server must not park us for a day.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a request wants, as people and metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verb {
+    /// Reads one object, or something that is no object, such as `/version`.
+    Get,
+    /// Reads a collection.
+    List,
+    /// Makes a new object.
+    Create,
+    /// Replaces an object.
+    Update,
+    /// A merge or JSON patch.
+    Patch,
+    /// Server-side apply.
+    Apply,
+    /// Deletes an object.
+    Delete,
+}
+
+impl Verb {
+    /// Every verb: what bounds the label in the metrics.
+    pub const ALL: [Self; 7] =
+        [Self::Get, Self::List, Self::Create, Self::Update, Self::Patch, Self::Apply, Self::Delete];
+
+    /// The verb in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Apply => "apply",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Reads the verb off a request's method, content type and path.
+    pub fn of<B>(request: &Request<B>) -> Self {
+        match *request.method() {
+            Method::POST => Self::Create,
+            Method::PUT => Self::Update,
+            Method::DELETE => Self::Delete,
+            Method::PATCH if is_apply(request.headers()) => Self::Apply,
+            Method::PATCH => Self::Patch,
+            _ if names_collection(request.uri().path()) => Self::List,
+            _ => Self::Get,
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn is_apply(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("application/apply-patch"))
+}
+
+/// Whether an API server's path ends in a resource and not in an object's name.
+fn names_collection(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let below_version = match parts.as_slice() {
+        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
+        _ => return false,
+    };
+    matches!(below_version, [_] | ["namespaces", _, _])
+}
+
+/// Where a request went: which cluster, what it wanted, and the path without its query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The cluster that was asked.
+    pub cluster: ClusterName,
+    /// What was wanted.
+    pub verb: Verb,
+    /// The path at the API server, without the query.
+    pub path: String,
+}
+
+impl Target {
+    /// The target of `request` at `cluster`.
+    pub(crate) fn of<B>(cluster: &ClusterName, request: &Request<B>) -> Arc<Self> {
+        let path = request.uri().path().to_owned();
+        Arc::new(Self { cluster: cluster.clone(), verb: Verb::of(request), path })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} {}", self.cluster, self.verb, self.path)
+    }
+}
+
+/// Why a request brought no good answer. `Display` names cluster, verb and path, holds nothing that changes from
+/// one try to the next, and nothing that was in the request's body or headers.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The API server answered with something other than 2xx.
+    #[error("{target}: {} {reason}{}", code.as_u16(), said(message))]
+    Api {
+        /// Where the request went.
+        target: Arc<Target>,
+        /// The HTTP status.
+        code: StatusCode,
+        /// The `reason` of the Status object, or the HTTP status in words.
+        reason: String,
+        /// The `message` of the Status object, shortened; empty where there was none.
+        message: String,
+        /// How long the server asked to be left alone, at most 30 s.
+        retry_after: Option<Duration>,
+    },
+    /// No whole answer in time. A write may have taken effect.
+    #[error("{target}: no answer within {} s; check that the API server is up and reachable", after.as_secs())]
+    Timeout {
+        /// Where the request went.
+        target: Arc<Target>,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The connection could not be made or broke. A write may have taken effect.
+    #[error("{target}: {cause}")]
+    Network {
+        /// Where the request went.
+        target: Arc<Target>,
+        /// What went wrong, innermost cause last.
+        cause: String,
+    },
+    /// The answer was larger than what was allowed for it. A write has taken effect.
+    #[error("{target}: the answer is larger than {limit} bytes and was not read")]
+    TooLarge {
+        /// Where the request went.
+        target: Arc<Target>,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The cluster has not been answering, so the request was not sent.
+    #[error("{cluster} has not answered since {since}: {cause}; it is tried again by itself")]
+    Down {
+        /// The cluster that does not answer.
+        cluster: ClusterName,
+        /// When it was given up on.
+        since: Timestamp,
+        /// What the last try ran into.
+        cause: String,
+        /// When the next try is due.
+        retry_in: Duration,
+    },
+    /// The cluster has more to do than it takes (it said 429, or all our requests in flight wait), so the request was
+    /// not sent.
+    #[error("{cluster} takes no more requests for now; it is tried again by itself")]
+    Throttled {
+        /// The cluster that is busy.
+        cluster: ClusterName,
+        /// When another try makes sense.
+        retry_in: Duration,
+    },
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+impl RequestError {
+    /// One word of a small, fixed set, for metrics and log fields.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Api { code, .. } => match code.as_u16() {
+                401 | 403 => "denied",
+                404 | 410 => "not_found",
+                409 => "conflict",
+                429 => "throttled",
+                400 | 405 | 406 | 413 | 415 | 422 => "invalid",
+                500..=599 => "server",
+                _ => "api",
+            },
+            Self::Timeout { .. } => "timeout",
+            Self::Network { .. } => "network",
+            Self::TooLarge { .. } => "too_large",
+            Self::Down { .. } => "down",
+            Self::Throttled { .. } => "throttled",
+        }
+    }
+
+    /// The cluster that was asked.
+    pub fn cluster(&self) -> &ClusterName {
+        match self {
+            Self::Api { target, .. }
+            | Self::Timeout { target, .. }
+            | Self::Network { target, .. }
+            | Self::TooLarge { target, .. } => &target.cluster,
+            Self::Down { cluster, .. } | Self::Throttled { cluster, .. } => cluster,
+        }
+    }
+
+    /// The HTTP status, where the API server gave one.
+    pub fn code(&self) -> Option<StatusCode> {
+        if let Self::Api { code, .. } = self { Some(*code) } else { None }
+    }
+
+    /// The Status object's `reason` (`AlreadyExists`, `Conflict`, `Invalid`, …), where the API server gave one.
+    pub fn reason(&self) -> Option<&str> {
+        if let Self::Api { reason, .. } = self { Some(reason) } else { None }
+    }
+
+    /// 404: the object is not there, or its kind is not served.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// 409: another writer was faster, or the object exists already (see [`Self::reason`]).
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(StatusCode::CONFLICT)
+    }
+
+    /// 422: the API server understood and refused the object.
+    pub fn is_invalid(&self) -> bool {
+        self.code() == Some(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    /// 403: our credentials do not allow it.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(StatusCode::FORBIDDEN)
+    }
+
+    /// 401: our credentials are not known there.
+    pub fn is_unauthorized(&self) -> bool {
+        self.code() == Some(StatusCode::UNAUTHORIZED)
+    }
+
+    /// 410: the resource version or continue token is too old; list again.
+    pub fn is_gone(&self) -> bool {
+        self.code() == Some(StatusCode::GONE)
+    }
+
+    /// How long to wait before another try, where that is known.
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Api { retry_after, .. } => *retry_after,
+            Self::Down { retry_in, .. } | Self::Throttled { retry_in, .. } => Some(*retry_in),
+            Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Whether the request may have changed something although it brought no good answer.
+    pub fn may_have_taken_effect(&self) -> bool {
+        match self {
+            Self::Api { code, .. } => code.is_server_error(),
+            Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => true,
+            Self::Down { .. } | Self::Throttled { .. } => false,
+        }
+    }
+
+    /// The error that an API server's answer of `code` stands for.
+    pub(crate) fn from_answer(target: Arc<Target>, code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Status {
+            reason: Option<String>,
+            message: Option<String>,
+        }
+        let status: Status = serde_json::from_slice(body).unwrap_or_default();
+        let reason = status
+            .reason
+            .filter(|reason| !reason.is_empty())
+            .map_or_else(|| code.canonical_reason().unwrap_or("Unknown").to_owned(), |reason| tame(&reason));
+        let message = status.message.map(|message| tame(&message)).unwrap_or_default();
+        Self::Api { target, code, reason, message, retry_after: retry_after(headers) }
+    }
+}
+
+/// `Retry-After` in seconds, capped. The form with a date is not used by API servers and is ignored.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+/// A stranger's text made fit for a condition or a log line: one line, printable, short.
+pub(crate) fn tame(text: &str) -> String {
+    let mut tamed: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if tamed.len() > MAX_MESSAGE {
+        tamed.truncate(tamed.floor_char_boundary(MAX_MESSAGE));
+        tamed.push('…');
+    }
+    tamed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, path: &str, content_type: &str) -> Request<()> {
+        Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type).body(()).unwrap()
+    }
+
+    #[test]
+    fn verbs_are_read_off_method_and_path() {
+        for (method, path, content_type, expected) in [
+            ("GET", "/version", "", Verb::Get),
+            ("GET", "/api/v1/namespaces", "", Verb::List),
+            ("GET", "/api/v1/namespaces/a", "", Verb::Get),
+            ("GET", "/api/v1/namespaces/a/secrets?limit=500", "", Verb::List),
+            ("GET", "/api/v1/namespaces/a/secrets/b", "", Verb::Get),
+            ("GET", "/apis/g.example/v1/things", "", Verb::List),
+            ("GET", "/apis/g.example/v1/namespaces/a/things/b/status", "", Verb::Get),
+            ("GET", "/apis/g.example/v1", "", Verb::Get),
+            ("POST", "/api/v1/namespaces", "application/json", Verb::Create),
+            ("PUT", "/api/v1/namespaces/a", "application/json", Verb::Update),
+            ("PATCH", "/api/v1/namespaces/a", "application/merge-patch+json", Verb::Patch),
+            ("PATCH", "/api/v1/namespaces/a", "application/apply-patch+yaml", Verb::Apply),
+            ("DELETE", "/api/v1/namespaces/a", "", Verb::Delete),
+        ] {
+            assert_eq!(Verb::of(&request(method, path, content_type)), expected, "{method} {path}");
+        }
+    }
+
+    fn answer(code: u16, retry_after: &str, body: &str) -> RequestError {
+        let target =
+            Target::of(&ClusterName::parse("consumer#a").unwrap(), &request("GET", "/api/v1/pods?watch=no", ""));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, retry_after.parse().unwrap());
+        RequestError::from_answer(target, StatusCode::from_u16(code).unwrap(), &headers, body.as_bytes())
+    }
+
+    #[test]
+    fn an_answer_says_cluster_verb_path_and_what() {
+        let error = answer(409, "", r#"{"kind":"Status","reason":"AlreadyExists","message":"it\nis there"}"#);
+        assert_eq!(error.to_string(), "consumer#a: list /api/v1/pods: 409 AlreadyExists: it is there");
+        assert!(error.is_conflict() && !error.is_not_found() && !error.is_invalid());
+        assert_eq!((error.category(), error.reason()), ("conflict", Some("AlreadyExists")));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_status_keeps_its_code() {
+        let error = answer(503, "", "<html>down for maintenance</html>");
+        assert_eq!(error.to_string(), "consumer#a: list /api/v1/pods: 503 Service Unavailable");
+        assert!(error.may_have_taken_effect());
+    }
+
+    #[test]
+    fn a_long_wait_is_not_believed() {
+        assert_eq!(answer(429, "86400", "").retry_in(), Some(MAX_RETRY_AFTER));
+        assert_eq!(answer(429, "2", "").retry_in(), Some(Duration::from_secs(2)));
+        assert_eq!(answer(429, "tomorrow", "").retry_in(), None);
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let tamed = tame(&"ä".repeat(MAX_MESSAGE));
+        assert!(tamed.len() <= MAX_MESSAGE + '…'.len_utf8() && tamed.ends_with('…'));
+    }
+}

@@ -1,0 +1,332 @@
+//! Keeps one store as its cluster is: finds how the kind is served, lists it in pages, watches it, and starts anew
+//! where that ends. One task for each cluster and kind; what fails in one is a fact about that one.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, pin_mut};
+use http::Request;
+use kube::core::WatchEvent;
+use rand::RngExt;
+use resource_broker_api::{
+    keys,
+    names::{Gvk, Role},
+    object::Object,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    cache::{Cache, Dirty, State, StoreId, What, WorkKey, own},
+    discovery::{self, DiscoveryError},
+    metrics::Metrics,
+    queue::Queue,
+    resource::{METADATA_LIST, METADATA_WATCH, Resource},
+    transport::{Cluster, Health, Limits, RequestError},
+};
+
+/// Objects in one page of a list.
+const PAGE: usize = 500;
+/// A connection on which nothing came for so long is dead: API servers send a bookmark every minute.
+const SILENCE: Duration = Duration::from_secs(65);
+/// The shortest and the longest pause before something that failed is tried again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
+/// How often a kind that is not served is asked for.
+const NOT_SERVED_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// How often a kind that may not be watched is tried again, in case the permission comes.
+const FORBIDDEN_PAUSE: Duration = Duration::from_mins(2);
+/// A watch that held for so long did well.
+const DID_WELL: Duration = Duration::from_secs(5);
+
+/// Takes what a change concerns to the queue.
+pub fn enqueue(queue: &Queue<WorkKey>, dirty: Dirty) {
+    queue.add_all(dirty.now);
+    for key in dirty.later {
+        queue.add_after(key, crate::cache::COUNT_DELAY);
+    }
+}
+
+/// One watch.
+pub struct Watch {
+    /// Which store it keeps.
+    pub id: StoreId,
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// The broker's namespace in the coordination cluster, for its own records.
+    pub namespace: String,
+    /// Where the store is.
+    pub cache: Arc<Cache>,
+    /// Where changes go.
+    pub queue: Arc<Queue<WorkKey>>,
+    /// Counts restarts.
+    pub metrics: Metrics,
+}
+
+/// Why a watch ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("the list cannot be read: {0}")]
+    List(serde_json::Error),
+    #[error("the watch request cannot be made: {0}")]
+    Http(#[from] http::Error),
+    #[error("the watch broke: {0}")]
+    Stream(kube::Error),
+    #[error("the resource version is too old")]
+    Expired,
+    #[error("the API server ended the watch: {code} {message}")]
+    Refused { code: u16, message: String },
+}
+
+impl Ended {
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Discovery(DiscoveryError::Request(error)) | Self::Request(error) => {
+                error.code().map(|code| code.as_u16())
+            }
+            Self::Refused { code, .. } => Some(*code),
+            Self::Stream(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    /// What the store's readers are told.
+    fn state(&self) -> State {
+        let why = self.to_string();
+        match (self, self.code()) {
+            (Self::Discovery(DiscoveryError::NotServed(_)), _) | (_, Some(404)) => State::NotServed(why),
+            (_, Some(403)) => State::Forbidden(why),
+            _ => State::Failing(why),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMeta,
+    /// API servers send null for none.
+    items: Option<Vec<Object>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PageMeta {
+    resource_version: String,
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+impl Watch {
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        self.cache.open(&self.id);
+        let mut failures: u32 = 0;
+        let mut known = false;
+        loop {
+            let ended = match self.keep(&mut failures).await {
+                Ok(never) => match never {},
+                Err(ended) => ended,
+            };
+            self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
+            let state = ended.state();
+            known &= failures > 0;
+            let pause = self.pause(&state, failures);
+            failures += 1;
+            if matches!(ended, Ended::Expired) {
+                // What is in the store stays until the new list is there.
+                tracing::debug!(store = %self.id, "the watch is too far behind; listing again");
+            } else {
+                self.report(&ended, &state, &mut known);
+                self.mark(state);
+            }
+            self.rest(pause).await;
+        }
+    }
+
+    /// Says once, not at every try, that something is wrong.
+    fn report(&self, ended: &Ended, state: &State, known: &mut bool) {
+        if std::mem::replace(known, true) {
+            tracing::debug!(store = %self.id, error = %ended, "the watch ended; trying again");
+            return;
+        }
+        match state {
+            State::NotServed(_) => {
+                tracing::info!(store = %self.id, reason = %ended, "waiting for the API to be served")
+            }
+            State::Forbidden(_) if matches!(self.id.what, What::Sources(_) | What::Related(_)) => {
+                tracing::info!(store = %self.id, reason = %ended, "may not be watched; read one by one instead");
+            }
+            _ => tracing::warn!(store = %self.id, error = %ended, "cannot be read; trying again"),
+        }
+    }
+
+    /// A store that was read once stays believed while the cluster does not answer: its objects are still there.
+    fn mark(&self, state: State) {
+        let keeps = matches!(state, State::Failing(_)) && self.cache.is_synced(&self.id);
+        if !keeps {
+            enqueue(&self.queue, self.cache.state(&self.id, state));
+        }
+    }
+
+    fn pause(&self, state: &State, failures: u32) -> Duration {
+        let (shortest, longest) = match state {
+            State::Forbidden(_) => (FORBIDDEN_PAUSE, FORBIDDEN_PAUSE),
+            State::NotServed(_) => NOT_SERVED_PAUSE,
+            _ => PAUSE,
+        };
+        let pause = shortest.saturating_mul(1 << failures.min(10)).min(longest);
+        pause.mul_f64(rand::rng().random_range(0.75..1.25))
+    }
+
+    /// Waits, but no longer than until the cluster answers again or has new credentials.
+    async fn rest(&self, pause: Duration) {
+        let mut health = self.cluster.health();
+        let mut client = self.cluster.watch_client();
+        let was_up = *health.borrow_and_update() == Health::Up;
+        client.borrow_and_update();
+        tokio::select! {
+            () = sleep(pause) => {}
+            _ = health.wait_for(|health| !was_up && *health == Health::Up) => {}
+            _ = client.changed() => {}
+        }
+    }
+
+    /// Lists and watches until something goes wrong.
+    async fn keep(&self, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
+        let resource = self.resource().await?;
+        self.cache.discovered(&self.id, resource.clone());
+        let started = Instant::now();
+        let mut version = self.list(&resource).await?;
+        tracing::debug!(store = %self.id, took_ms = started.elapsed().as_millis(), "listed");
+        let mut client = self.cluster.watch_client();
+        loop {
+            let now = client.borrow_and_update().clone();
+            let started = Instant::now();
+            tokio::select! {
+                ended = self.follow(now, &resource, &mut version) => {
+                    if started.elapsed() >= DID_WELL {
+                        *failures = 0;
+                    }
+                    match ended {
+                        Ok(()) if started.elapsed() >= DID_WELL => {}
+                        // A server that ends watches at once must not be asked in a loop.
+                        Ok(()) => {
+                            *failures += 1;
+                            self.rest(self.pause(&State::Starting, *failures)).await;
+                        }
+                        Err(Ended::Stream(error)) if !matches!(error, kube::Error::Api(_)) => {
+                            tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
+                            *failures += 1;
+                            self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
+                            self.rest(self.pause(&State::Starting, *failures)).await;
+                        }
+                        Err(ended) => return Err(ended),
+                    }
+                }
+                // New credentials: the watch goes on with them.
+                _ = client.changed() => {}
+            }
+        }
+    }
+
+    async fn resource(&self) -> Result<Resource, Ended> {
+        match &self.id.what {
+            What::Records => Ok(own::records()),
+            What::Offers => Ok(own::offers()),
+            What::Kind(gvk) => Ok(discovery::find(&self.cluster, gvk, self.id.cluster.role == Role::Consumer).await?),
+            What::Sources(gvk) | What::Related(gvk) => match known(gvk) {
+                Some(resource) => Ok(resource),
+                None => Ok(discovery::find(&self.cluster, gvk, false).await?),
+            },
+        }
+    }
+
+    fn is_metadata(&self) -> bool {
+        matches!(self.id.what, What::Sources(_) | What::Related(_))
+    }
+
+    /// The collection with what selects from it.
+    fn path(&self, resource: &Resource) -> String {
+        match &self.id.what {
+            What::Records => format!("{}?", resource.collection(Some(&self.namespace))),
+            What::Related(_) => format!("{}?labelSelector={}&", resource.all(), keys::RELATED_TO),
+            What::Offers | What::Kind(_) | What::Sources(_) => format!("{}?", resource.all()),
+        }
+    }
+
+    /// Lists everything in pages into the store; returns the version to watch from.
+    async fn list(&self, resource: &Resource) -> Result<String, Ended> {
+        let mut objects = Vec::new();
+        let mut next: Option<String> = None;
+        let accept = if self.is_metadata() { METADATA_LIST } else { "application/json" };
+        loop {
+            let mut path = format!("{}limit={PAGE}", self.path(resource));
+            if let Some(token) = &next {
+                path.push_str("&continue=");
+                path.push_str(token);
+            }
+            let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
+            let reply = self.cluster.request_within(request, Limits::PAGE).await;
+            let reply = reply.map_err(|error| if error.is_gone() { Ended::Expired } else { error.into() })?;
+            let page: Page = serde_json::from_slice(&reply.body).map_err(Ended::List)?;
+            objects.extend(page.items.unwrap_or_default());
+            next = page.metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                enqueue(&self.queue, self.cache.listed(&self.id, objects));
+                return Ok(page.metadata.resource_version);
+            }
+        }
+    }
+
+    /// Follows changes until the API server ends the watch, as it does every few minutes.
+    async fn follow(&self, client: kube::Client, resource: &Resource, version: &mut String) -> Result<(), Ended> {
+        // Each watch ends at a time of its own, so that they do not all come back at once.
+        let seconds = rand::rng().random_range(240..290);
+        let path = format!(
+            "{}watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}",
+            self.path(resource)
+        );
+        let accept = if self.is_metadata() { METADATA_WATCH } else { "application/json" };
+        let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
+        let stream = timeout(SILENCE, client.request_events::<Object>(request));
+        let stream = stream.await.map_err(|_| silent())?.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 410 => Ended::Expired,
+            error => Ended::Stream(error),
+        })?;
+        pin_mut!(stream);
+        loop {
+            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| silent())? else { return Ok(()) };
+            match event.map_err(Ended::Stream)? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    object.resource_version().clone_into(version);
+                    enqueue(&self.queue, self.cache.seen(&self.id, object));
+                }
+                WatchEvent::Deleted(object) => {
+                    object.resource_version().clone_into(version);
+                    enqueue(&self.queue, self.cache.deleted(&self.id, &object));
+                }
+                WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
+                WatchEvent::Error(status) if status.code == 410 => return Err(Ended::Expired),
+                WatchEvent::Error(status) => {
+                    return Err(Ended::Refused { code: status.code, message: status.message });
+                }
+            }
+        }
+    }
+}
+
+fn silent() -> Ended {
+    Ended::Stream(kube::Error::Service(format!("nothing came for {} s", SILENCE.as_secs()).into()))
+}
+
+/// Kinds that need no discovery.
+fn known(gvk: &Gvk) -> Option<Resource> {
+    let plural = match (gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str()) {
+        ("", "v1", "Secret") => "secrets",
+        ("", "v1", "ConfigMap") => "configmaps",
+        _ => return None,
+    };
+    Some(Resource::known(gvk.clone(), plural))
+}

@@ -1,0 +1,98 @@
+//! Which watches run: begun as clusters come and as snapshots need them, ended as clusters go.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use resource_broker_api::names::{ClusterName, Role};
+use tokio::task::AbortHandle;
+
+use crate::{
+    cache::{Cache, Scope, StoreId, What, WorkKey},
+    clusters::{ClusterEvent, ClusterSet},
+    metrics::Metrics,
+    queue::Queue,
+    watch::{Watch, enqueue},
+};
+
+/// See the module.
+pub struct Watches {
+    scope: Scope,
+    namespace: String,
+    clusters: Arc<ClusterSet>,
+    cache: Arc<Cache>,
+    queue: Arc<Queue<WorkKey>>,
+    metrics: Metrics,
+    tasks: Mutex<HashMap<StoreId, AbortHandle>>,
+}
+
+impl Watches {
+    /// No watches yet. `namespace` is the broker's own, in the coordination cluster.
+    pub fn new(
+        scope: Scope,
+        namespace: String,
+        clusters: Arc<ClusterSet>,
+        cache: Arc<Cache>,
+        queue: Arc<Queue<WorkKey>>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { scope, namespace, clusters, cache, queue, metrics, tasks: Mutex::default() }
+    }
+
+    /// A cluster came or went.
+    pub fn on(&self, event: &ClusterEvent) {
+        match event {
+            ClusterEvent::Attached(cluster) => self.attach(cluster.name()),
+            ClusterEvent::Detached(name) => self.detach(name),
+        }
+    }
+
+    fn attach(&self, name: &ClusterName) {
+        tracing::info!(cluster = %name, "attached");
+        self.cache.attach(name);
+        let kinds = self.scope.kinds.iter().cloned().map(What::Kind);
+        let whats: Vec<What> = match name.role {
+            Role::Consumer => kinds.chain(self.scope.related.iter().cloned().map(What::Related)).collect(),
+            Role::Provider => kinds.chain([What::Offers]).collect(),
+            Role::Coordination => vec![What::Records],
+            Role::Compute => Vec::new(),
+        };
+        for what in whats {
+            self.begin(StoreId { cluster: name.clone(), what });
+        }
+    }
+
+    fn detach(&self, name: &ClusterName) {
+        tracing::warn!(cluster = %name, "detached; nothing is deleted in it or because of it");
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.retain(|id, task| {
+            let stays = id.cluster != *name;
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        drop(tasks);
+        enqueue(&self.queue, self.cache.detach(name));
+    }
+
+    /// Begins a watch, unless it runs already or its cluster is gone.
+    pub fn begin(&self, id: StoreId) {
+        let Some(cluster) = self.clusters.get(&id.cluster) else { return };
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.contains_key(&id) {
+            return;
+        }
+        self.cache.open(&id);
+        let watch = Watch {
+            id: id.clone(),
+            cluster,
+            namespace: self.namespace.clone(),
+            cache: self.cache.clone(),
+            queue: self.queue.clone(),
+            metrics: self.metrics.clone(),
+        };
+        tasks.insert(id, tokio::spawn(watch.run()).abort_handle());
+    }
+}

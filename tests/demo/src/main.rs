@@ -1,0 +1,106 @@
+//! The command line of the demo.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use resource_broker_demo::scene::{Scene, kubeconfig};
+use resource_broker_demo::stage::Stage;
+use resource_broker_demo::story;
+use resource_broker_harness::left_running;
+
+/// Acts the story of a brokered certificate on real API servers.
+#[derive(Parser)]
+struct Args {
+    /// Leave everything running at the end.
+    #[arg(long)]
+    keep: bool,
+    /// End what an earlier run left running.
+    #[arg(long, conflicts_with = "keep")]
+    stop: bool,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let folder = folder()?;
+    if args.stop { stop(&folder) } else { play(&folder, args.keep).await }
+}
+
+/// Where everything of the demo is, so that a later run finds it.
+fn folder() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("RESOURCE_BROKER_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("resource-broker")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/resource-broker")))
+        .context("HOME is not set: set RESOURCE_BROKER_CACHE to a folder for the demo's data")?;
+    Ok(cache.join("demo"))
+}
+
+fn stop(folder: &Path) -> Result<()> {
+    let left = left_running(folder)?;
+    for process in &left {
+        process.kill()?;
+    }
+    clear(folder)?;
+    println!("{}", if left.is_empty() { "No demo was running." } else { "The demo is stopped." });
+    Ok(())
+}
+
+async fn play(folder: &Path, keep: bool) -> Result<()> {
+    if !left_running(folder)?.is_empty() {
+        bail!("a demo is still running in {}: end it with make demo-stop", folder.display());
+    }
+    clear(folder)?;
+    let mut stage = Stage::new();
+    stage.heading("A certificate, brokered");
+    let outcome = async {
+        let scene = Scene::set(&stage, folder).await?;
+        story::tell(&mut stage, &scene, folder).await?;
+        anyhow::Ok(scene)
+    };
+    let scene = outcome.await.with_context(|| {
+        format!(
+            "the demo did not get to its end; the logs of the broker and of all others are {}/*.log",
+            folder.display()
+        )
+    })?;
+    if keep {
+        scene.leave_running()?;
+        keep_hints(&stage, folder)
+    } else {
+        drop(scene);
+        clear(folder)?;
+        stage.heading(&format!("That was it, in {} s. What to try next", stage.seconds()));
+        stage.say("  make demo KEEP=1   leaves all of this running for you to play with");
+        stage.say("  make test          proves much more on API servers like these");
+        stage.say("  README.md          goes on from here");
+        Ok(())
+    }
+}
+
+fn keep_hints(stage: &Stage, folder: &Path) -> Result<()> {
+    let example = folder.join("certificate.yaml");
+    std::fs::write(&example, story::certificate("mine", "mine.corp.com"))
+        .with_context(|| format!("cannot write {}", example.display()))?;
+    stage.heading(&format!("That was it, in {} s. Everything is left running; what to try next", stage.seconds()));
+    stage.say(&format!("  export KUBECONFIG={}", kubeconfig(folder).display()));
+    for line in [
+        &format!("kubectl --context homer apply -f {}", example.display()),
+        "kubectl --context homer get certificates -n shop -w",
+        "kubectl --context coordination get assignments -A",
+        "kubectl --context theseus delete acceptapi certificates   # the offer goes: what does the Certificate say?",
+    ] {
+        stage.say(&format!("  {line}"));
+    }
+    stage.say(&format!("  tail -f {}/broker.log", folder.display()));
+    stage.say("  make demo-stop   # ends it all");
+    Ok(())
+}
+
+fn clear(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.with_context(|| format!("cannot remove {}", folder.display())),
+    }
+}
