@@ -160,16 +160,12 @@ impl Apply {
 
     async fn apply_copy(&self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
         let mut body = body.clone();
-        let force = match uid {
-            Some(uid) => {
-                body["metadata"]["uid"] = uid.into();
-                true
-            }
-            None => {
-                body["metadata"]["resourceVersion"] = CREATE_ONLY.into();
-                false
-            }
-        };
+        if let Some(uid) = uid {
+            body["metadata"]["uid"] = uid.into();
+        } else {
+            body["metadata"]["resourceVersion"] = CREATE_ONLY.into();
+        }
+        let force = uid.is_some();
         let mut applied = self.try_apply(target, &body, force).await?;
         if let (Err(error), Some(namespace)) = (&applied, &target.namespace)
             && lacks_namespace(error, namespace)
@@ -180,7 +176,7 @@ impl Apply {
         let object = match applied {
             Ok(reply) => parse(target, &reply, Part::Copy)?,
             Err(error) if error.is_conflict() => return self.look_again(target, Part::Copy).await,
-            Err(error) => return Err(fault(error, Part::Copy)),
+            Err(error) => return Err(fault(&error, Part::Copy)),
         };
         let mut learned = vec![Learned::Applied(asked.to_owned(), content_digest(&object))];
         if uid.is_none() {
@@ -209,7 +205,7 @@ impl Apply {
                 Ok(())
             }
             Err(error) if error.is_conflict() => Ok(()),
-            Err(error) => Err(fault(error, Part::Copy)),
+            Err(error) => Err(fault(&error, Part::Copy)),
         }
     }
 
@@ -267,7 +263,7 @@ impl Apply {
                 enqueue(&self.queue, self.cache.ended(target, uid));
                 Ok(error.is_not_found())
             }
-            Err(error) => Err(fault(error, part)),
+            Err(error) => Err(fault(&error, part)),
         }
     }
 
@@ -314,7 +310,7 @@ impl Apply {
                     None => return Err(Fault::Again(format!("{} has just gone", request.target))),
                 },
                 Ok(reply) => parse(&request.target, &reply, Part::Related),
-                Err(error) => Err(fault(error, Part::Related)),
+                Err(error) => Err(fault(&error, Part::Related)),
             },
         };
         let object = result?;
@@ -360,7 +356,7 @@ impl Apply {
                 self.delete(target, there.uid(), Part::Related).await?;
                 Err(Fault::Again(format!("{target} could not be changed and is made anew")))
             }
-            Err(error) => Err(fault(error, Part::Related)),
+            Err(error) => Err(fault(&error, Part::Related)),
         }
     }
 
@@ -372,7 +368,7 @@ impl Apply {
         match cluster.request(request).await {
             Ok(reply) => parse(target, &reply, part).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(fault(error, part)),
+            Err(error) => Err(fault(&error, part)),
         }
     }
 
@@ -397,7 +393,7 @@ impl Apply {
     ) -> Result<Object, Fault> {
         let cluster = self.cluster(target, part)?;
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
-        let reply = cluster.request(request).await.map_err(|error| fault(error, part))?;
+        let reply = cluster.request(request).await.map_err(|error| fault(&error, part))?;
         let object = parse(target, &reply, part)?;
         self.took(target, &object);
         Ok(object)
@@ -467,12 +463,12 @@ fn found(finding: Finding, category: &'static str) -> Fault {
 }
 
 /// What a failed request means for the key.
-fn fault(error: RequestError, part: Part) -> Fault {
+fn fault(error: &RequestError, part: Part) -> Fault {
     let is_race = error.is_conflict()
         || error.is_gone()
         || (error.is_not_found() && part != Part::Copy)
         // A JSON patch whose test fails is 422 as well, without a word about the object.
-        || (error.is_invalid() && matches!(&error, RequestError::Api { message, .. } if !message.contains("is invalid")));
+        || (error.is_invalid() && matches!(error, RequestError::Api { message, .. } if !message.contains("is invalid")));
     if is_race {
         return Fault::Again(error.to_string());
     }

@@ -263,8 +263,13 @@ fn normalise(command: &Command, line: Vec<String>) -> Result<Vec<String>> {
             normal.push(argument);
             continue;
         }
-        let takes_value = command.get_arguments().find(|arg| arg.get_long() == Some(bare)).is_some_and(takes_value);
-        match takes_value.then(|| rest.next()).flatten() {
+        let name = bare.split('=').next().unwrap_or_default();
+        let Some(known) = command.get_arguments().find(|arg| arg.get_long() == Some(name)) else {
+            // clap complains about it, and looks no further.
+            normal.push(format!("--{bare}"));
+            break;
+        };
+        match (name == bare && takes_value(known)).then(|| rest.next()).flatten() {
             Some(value) => normal.push(format!("--{bare}={value}")),
             None => normal.push(format!("--{bare}")),
         }

@@ -1,9 +1,12 @@
 //! Asks a cluster how it serves a kind.
 
+use std::time::Duration;
+
 use http::Request;
 use resource_broker_api::names::Gvk;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::{
     planner::snapshot::Shape,
@@ -68,14 +71,31 @@ fn get(gvk: &Gvk, path: &str) -> Result<Request<Vec<u8>>, DiscoveryError> {
         .map_err(|error| DiscoveryError::Name(gvk.clone(), error))
 }
 
+/// How often and how long apart a schema is asked for: an API server serves a new CRD a moment before it publishes the
+/// schema.
+const PUBLISHED_WITHIN: (u32, Duration) = (20, Duration::from_millis(500));
+
 /// Whether the kind's schema has `status.conditions`. The published schema is readable by everybody who may use the
-/// API at all, unlike CRDs.
+/// API at all, unlike CRDs. Where none comes, as behind some aggregated APIs, the answer is no.
 async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<bool, DiscoveryError> {
+    let (tries, pause) = PUBLISHED_WITHIN;
+    for _ in 0..tries {
+        if let Some(found) = published(cluster, gvk).await? {
+            return Ok(found);
+        }
+        sleep(pause).await;
+    }
+    tracing::info!(cluster = %cluster.name(), kind = %gvk, "no schema is published; its objects get no conditions");
+    Ok(false)
+}
+
+/// What the published schema says; `None` where it does not name the kind (yet).
+async fn published(cluster: &Cluster, gvk: &Gvk) -> Result<Option<bool>, DiscoveryError> {
     let path = format!("/openapi/v3{}", group_version_path(gvk));
     let reply = match cluster.request_within(get(gvk, &path)?, Limits::PAGE).await {
         Ok(reply) => reply,
-        // An API server that publishes none, or not to us: without conditions nothing can go wrong.
-        Err(error) if error.is_not_found() || error.is_forbidden() => return Ok(false),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) if error.is_forbidden() => return Ok(Some(false)),
         Err(error) => return Err(error.into()),
     };
     let document: Value =
@@ -83,8 +103,9 @@ async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<bool, DiscoveryE
     Ok(schema_has_conditions(&document, gvk))
 }
 
-fn schema_has_conditions(document: &Value, gvk: &Gvk) -> bool {
-    let Some(schemas) = document["components"]["schemas"].as_object() else { return false };
+/// `None`: the document does not name the kind.
+fn schema_has_conditions(document: &Value, gvk: &Gvk) -> Option<bool> {
+    let schemas = document["components"]["schemas"].as_object()?;
     let is_it = |schema: &Value| {
         schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten().any(|named| {
             named["group"] == gvk.group.as_str()
@@ -92,10 +113,12 @@ fn schema_has_conditions(document: &Value, gvk: &Gvk) -> bool {
                 && named["kind"] == gvk.kind.as_str()
         })
     };
-    schemas.values().filter(|schema| is_it(schema)).any(|schema| {
+    let mut found = schemas.values().filter(|schema| is_it(schema)).peekable();
+    found.peek()?;
+    Some(found.any(|schema| {
         let status = resolve(schemas, &schema["properties"]["status"]);
         status["properties"]["conditions"].is_object()
-    })
+    }))
 }
 
 /// Follows a reference to another schema of the same document, also where it is wrapped in `allOf`.
@@ -129,11 +152,14 @@ mod tests {
             (false, json!({"properties": {"phase": {"type": "string"}}})),
             (false, json!({"x-kubernetes-preserve-unknown-fields": true})),
         ] {
-            assert_eq!(schema_has_conditions(&document(status.clone()), &gvk), expected, "{status}");
+            assert_eq!(schema_has_conditions(&document(status.clone()), &gvk), Some(expected), "{status}");
         }
-        assert!(!schema_has_conditions(
-            &document(json!({"$ref": "#/components/schemas/io.Status"})),
-            &Gvk::new("g", "v2", "K")
-        ));
+        assert_eq!(
+            schema_has_conditions(
+                &document(json!({"$ref": "#/components/schemas/io.Status"})),
+                &Gvk::new("g", "v2", "K")
+            ),
+            None
+        );
     }
 }

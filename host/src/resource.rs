@@ -90,22 +90,22 @@ impl Resource {
         patch: Patch,
         body: &Value,
     ) -> Result<Request<Vec<u8>>, http::Error> {
-        let mut path = self.object(namespace, name);
+        let mut place = self.object(namespace, name);
         if !subresource.is_empty() {
-            path.push('/');
-            path.push_str(subresource);
+            place.push('/');
+            place.push_str(subresource);
         }
-        path.push_str("?fieldManager=");
-        path.push_str(keys::FIELD_MANAGER);
+        place.push_str("?fieldManager=");
+        place.push_str(keys::FIELD_MANAGER);
         if patch == (Patch::Apply { force: true }) {
-            path.push_str("&force=true");
+            place.push_str("&force=true");
         }
         let content_type = match patch {
             Patch::Merge => "application/merge-patch+json",
             Patch::Json => "application/json-patch+json",
             Patch::Apply { .. } => "application/apply-patch+yaml",
         };
-        with_body(Request::patch(path), content_type, body)
+        with_body(Request::patch(place), content_type, body)
     }
 
     /// The request that deletes an object with this UID, and no other of its name.

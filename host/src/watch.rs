@@ -34,6 +34,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 const NOT_SERVED_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 /// How often a kind that may not be watched is tried again, in case the permission comes.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(2);
+/// How much earlier than asked a watch may end.
+const SLACK: Duration = Duration::from_secs(5);
 /// A watch that held for so long did well.
 const DID_WELL: Duration = Duration::from_secs(5);
 
@@ -76,6 +78,8 @@ enum Ended {
     Stream(kube::Error),
     #[error("the resource version is too old")]
     Expired,
+    #[error("the API server ended the watch before its time")]
+    Early,
     #[error("the API server ended the watch: {code} {message}")]
     Refused { code: u16, message: String },
 }
@@ -132,11 +136,11 @@ impl Watch {
             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
             let state = ended.state();
             known &= failures > 0;
-            let pause = self.pause(&state, failures);
+            let pause = Self::pause(&state, failures);
             failures += 1;
-            if matches!(ended, Ended::Expired) {
+            if matches!(ended, Ended::Expired | Ended::Early) {
                 // What is in the store stays until the new list is there.
-                tracing::debug!(store = %self.id, "the watch is too far behind; listing again");
+                tracing::debug!(store = %self.id, reason = %ended, "listing again");
             } else {
                 self.report(&ended, &state, &mut known);
                 self.mark(state);
@@ -153,7 +157,7 @@ impl Watch {
         }
         match state {
             State::NotServed(_) => {
-                tracing::info!(store = %self.id, reason = %ended, "waiting for the API to be served")
+                tracing::info!(store = %self.id, reason = %ended, "waiting for the API to be served");
             }
             State::Forbidden(_) if matches!(self.id.what, What::Sources(_) | What::Related(_)) => {
                 tracing::info!(store = %self.id, reason = %ended, "may not be watched; read one by one instead");
@@ -170,7 +174,7 @@ impl Watch {
         }
     }
 
-    fn pause(&self, state: &State, failures: u32) -> Duration {
+    fn pause(state: &State, failures: u32) -> Duration {
         let (shortest, longest) = match state {
             State::Forbidden(_) => (FORBIDDEN_PAUSE, FORBIDDEN_PAUSE),
             State::NotServed(_) => NOT_SERVED_PAUSE,
@@ -210,17 +214,12 @@ impl Watch {
                         *failures = 0;
                     }
                     match ended {
-                        Ok(()) if started.elapsed() >= DID_WELL => {}
-                        // A server that ends watches at once must not be asked in a loop.
-                        Ok(()) => {
-                            *failures += 1;
-                            self.rest(self.pause(&State::Starting, *failures)).await;
-                        }
+                        Ok(()) => {}
                         Err(Ended::Stream(error)) if !matches!(error, kube::Error::Api(_)) => {
                             tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
                             *failures += 1;
                             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
-                            self.rest(self.pause(&State::Starting, *failures)).await;
+                            self.rest(Self::pause(&State::Starting, *failures)).await;
                         }
                         Err(ended) => return Err(ended),
                     }
@@ -280,10 +279,11 @@ impl Watch {
         }
     }
 
-    /// Follows changes until the API server ends the watch, as it does every few minutes.
+    /// Follows changes until the API server ends the watch in its time, every few minutes.
     async fn follow(&self, client: kube::Client, resource: &Resource, version: &mut String) -> Result<(), Ended> {
         // Each watch ends at a time of its own, so that they do not all come back at once.
-        let seconds = rand::rng().random_range(240..290);
+        let seconds: u64 = rand::rng().random_range(240..290);
+        let started = Instant::now();
         let path = format!(
             "{}watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}",
             self.path(resource)
@@ -297,7 +297,11 @@ impl Watch {
         })?;
         pin_mut!(stream);
         loop {
-            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| silent())? else { return Ok(()) };
+            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| silent())? else {
+                // An API server ends the watches of a kind whose CRD changes: it may be served differently now.
+                let in_time = started.elapsed() + SLACK >= Duration::from_secs(seconds);
+                return if in_time { Ok(()) } else { Err(Ended::Early) };
+            };
             match event.map_err(Ended::Stream)? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     object.resource_version().clone_into(version);

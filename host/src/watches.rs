@@ -49,7 +49,7 @@ impl Watches {
     }
 
     fn attach(&self, name: &ClusterName) {
-        tracing::info!(cluster = %name, "attached");
+        tracing::debug!(cluster = %name, "watching it");
         self.cache.attach(name);
         let kinds = self.scope.kinds.iter().cloned().map(What::Kind);
         let whats: Vec<What> = match name.role {
@@ -64,7 +64,7 @@ impl Watches {
     }
 
     fn detach(&self, name: &ClusterName) {
-        tracing::warn!(cluster = %name, "detached; nothing is deleted in it or because of it");
+        tracing::info!(cluster = %name, "watching it no more; nothing is deleted in it or because of it");
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.retain(|id, task| {
             let stays = id.cluster != *name;

@@ -145,7 +145,7 @@ impl Worker {
             cluster = %object.cluster,
             kind,
             namespace = object.namespace.as_deref().unwrap_or_default(),
-            name = object.name,
+            object = object.name,
         );
         let work = async {
             match key {
@@ -166,7 +166,7 @@ impl Worker {
                 Went::Well => {}
                 Went::Again => self.queue.add_after(key.clone(), PAUSE.0),
                 Went::Badly(_, retry_in) => {
-                    self.queue.add_after(key.clone(), retry_in.unwrap_or(Duration::from_secs(5)))
+                    self.queue.add_after(key.clone(), retry_in.unwrap_or(Duration::from_secs(5)));
                 }
             }
         }
@@ -175,7 +175,9 @@ impl Worker {
     async fn object(&self, key: &Key, stop: &CancellationToken) -> Went {
         let memory = self.recall(key);
         let (snapshot, needed) = self.cache.snapshot(key, memory);
-        needed.into_iter().for_each(|id| (self.watches)(id));
+        for id in needed {
+            (self.watches)(id);
+        }
         let answers = self.answer(&snapshot, planner::ask(&snapshot)).await;
         let plan = planner::plan(&snapshot, &answers);
         for wait in &plan.waits {
@@ -201,10 +203,17 @@ impl Worker {
             None => None,
         };
         let plan = planner::offer::plan(&snapshot, validated.as_ref());
-        if plan.actions().any(|action| matches!(action, Action::PutStatus { .. })) || snapshot.count_is_due {
-            self.cache.counted(target);
+        let went = self.simple(&plan, stop).await;
+        if matches!(went, Went::Well) && plan.waits.is_empty() {
+            if snapshot.count_is_due || plan.actions().any(|action| matches!(action, Action::PutStatus { .. })) {
+                self.cache.counted(target, snapshot.objects);
+            }
+            // This look took the place of the one at which the number was to be written.
+            if let Some(rest) = self.cache.count_due_in(target) {
+                self.queue.add_after(WorkKey::Offer(target.clone()), rest);
+            }
         }
-        self.simple(&plan, stop).await
+        went
     }
 
     async fn sweep(&self, target: &Target, stop: &CancellationToken) -> Went {

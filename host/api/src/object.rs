@@ -3,7 +3,11 @@
 //! A cache holds tens of thousands of these. `managedFields`, most of an object's bytes, is not kept but for the
 //! broker's own entry, which says exactly what the broker applied and still owns.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::{Resource, core::ApiResource};
@@ -179,7 +183,7 @@ impl ManagedFields {
     /// Whether it names a top-level field other than the metadata and the status.
     fn owns_content(&self) -> bool {
         let Some(fields) = &self.fields else { return false };
-        serde_json::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(fields.get())
+        serde_json::from_str::<HashMap<String, &RawValue>>(fields.get())
             .is_ok_and(|fields| fields.keys().any(|key| !matches!(key.as_str(), "." | "f:metadata" | "f:status")))
     }
 }

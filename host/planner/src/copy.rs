@@ -136,9 +136,15 @@ pub fn copy(
     }
 }
 
-/// What the copy holds outside `metadata` and `status`, as a digest.
+/// What the copy shows of what an apply sets, as a digest: all outside `metadata` and `status`, and the broker's marks.
 pub fn content_digest(copy: &Object) -> String {
-    digest::of(&Value::Object(copy.content()))
+    let mut shown = copy.content();
+    let marks = json!({
+        "annotations": [copy.annotation(keys::CONSUMER_CLUSTER), copy.annotation(keys::CONSUMER_NAME)],
+        "finalizer": copy.has_finalizer(keys::GENERIC_FINALIZER),
+    });
+    shown.insert("metadata".into(), marks);
+    digest::of(&Value::Object(shown))
 }
 
 /// Whether a copy is ours: it says so, or the record names its UID (somebody took the annotations off by hand).

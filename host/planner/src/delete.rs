@@ -33,7 +33,7 @@ enum End {
     /// Nothing of ours is there.
     Gone,
     /// This is to be done now.
-    Act(Action),
+    Act(Box<Action>),
     /// This is awaited.
     Wait(String),
 }
@@ -68,7 +68,7 @@ pub fn take_down(snapshot: &Snapshot, record: &Record, why: Why<'_>) -> Plan {
             if let Some(failure) = &snapshot.memory.failure {
                 plan = hold(snapshot, record, why, failure.message.clone());
             }
-            plan.then([action]);
+            plan.then([*action]);
             plan
         }
         End::Gone => finish(snapshot, record, why, guard),
@@ -90,11 +90,11 @@ fn copy_end(
     };
     let target = key.copy_at(provider);
     if !copy.is_deleting() {
-        return End::Act(Action::Delete {
+        return End::Act(Box::new(Action::Delete {
             target,
             uid: copy.uid().into(),
             guards: guard.cloned().into_iter().collect(),
-        });
+        }));
     }
     let others: Vec<&str> =
         copy.finalizers().iter().map(String::as_str).filter(|f| *f != keys::GENERIC_FINALIZER).collect();
@@ -108,7 +108,7 @@ fn copy_end(
     if !copy.has_finalizer(keys::GENERIC_FINALIZER) {
         return End::Wait(format!("{provider} is removing the copy {}", copy.name()));
     }
-    End::Act(release(target, copy, Vec::new()))
+    End::Act(Box::new(release(target, copy, Vec::new())))
 }
 
 /// Takes our finalizer off; whatever others put there stays.
@@ -207,7 +207,7 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
         match copy_end(&snapshot.key, provider, view, None, None) {
             End::Wait(what) => return Plan::wait(State::Deleting, what),
             End::Act(action) => {
-                plan.then([action]);
+                plan.then([*action]);
                 return plan;
             }
             End::Gone if view.copy.present().is_none() => guards.push(Guard::Gone(snapshot.key.copy_at(provider))),

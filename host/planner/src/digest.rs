@@ -29,7 +29,9 @@ fn feed(hash: &mut Sha256, value: &Value) {
         }
         Value::Array(items) => {
             hash.update(b"[");
-            items.iter().for_each(|item| feed(hash, item));
+            for item in items {
+                feed(hash, item);
+            }
             hash.update(b"]");
         }
         Value::String(text) => feed_text(hash, text),

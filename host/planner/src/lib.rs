@@ -299,6 +299,10 @@ fn in_service(
         () => State::Placed,
     };
     tell(&mut plan, snapshot, consumer, record, copy.map(AsRef::as_ref), shown, &findings);
+    if let Some(Ok(refused)) = answers.transform.as_ref().filter(|_| is_status_refused(snapshot)) {
+        // Tried last, so that a pass which is refused again counts as failed and the pause before the next one grows.
+        plan.then(status::put(snapshot, consumer, refused.clone(), &findings));
+    }
     if let Some(failure) = &snapshot.memory.failure {
         // A step that fails ends the pass: what failed last time must not keep the rest from being done.
         plan.steps.sort_by_key(|step| step.iter().any(|action| action.part() == failure.part));

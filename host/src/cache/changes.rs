@@ -181,11 +181,17 @@ impl Cache {
         dirty
     }
 
-    /// The number of objects on an offer was written.
-    pub fn counted(&self, offer: &Target) {
-        if let Some(count) = self.lock().counts.get_mut(&offer_id(offer)) {
+    /// This number of objects is on an offer now.
+    pub fn counted(&self, offer: &Target, objects: i64) {
+        if let Some(count) = self.lock().counts.get_mut(&offer_id(offer)).filter(|count| count.objects == objects) {
             count.changed = None;
         }
+    }
+
+    /// When the number of objects is to be written on an offer; `None` where it is there.
+    pub fn count_due_in(&self, offer: &Target) -> Option<Duration> {
+        let changed = self.lock().counts.get(&offer_id(offer))?.changed?;
+        Some(COUNT_DELAY.saturating_sub(changed.elapsed()))
     }
 }
 
@@ -234,8 +240,9 @@ impl Inner {
         }
         let offer_of = |record: &Arc<Record>| record.spec.provider.clone();
         if old.as_ref().map(offer_of) != new.as_ref().map(offer_of) {
-            old.iter().for_each(|old| self.count(old, -1, dirty));
-            new.iter().for_each(|new| self.count(new, 1, dirty));
+            for (record, by) in old.iter().map(|old| (old, -1)).chain(new.iter().map(|new| (new, 1))) {
+                self.count(record, by, dirty);
+            }
         }
         if let Some(old) = &old {
             self.forget_copies(old);
@@ -365,12 +372,12 @@ impl Inner {
         };
         let old = change.old.as_ref().and_then(|object| entry(object));
         let new = change.new.as_ref().and_then(|object| entry(object));
-        if let Some((owner, held)) = &old {
-            if let Some(all) = self.held.get_mut(owner) {
-                all.remove(held);
-                if all.is_empty() {
-                    self.held.remove(owner);
-                }
+        if let Some((owner, held)) = &old
+            && let Some(all) = self.held.get_mut(owner)
+        {
+            all.remove(held);
+            if all.is_empty() {
+                self.held.remove(owner);
             }
         }
         if let Some((owner, held)) = &new {

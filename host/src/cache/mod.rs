@@ -121,12 +121,15 @@ struct Inner {
     declared: HashMap<Target, BTreeSet<Key>>,
     declares: HashMap<Key, Vec<Target>>,
     /// Our copies of related resources, by consumer and record.
-    held: HashMap<(ClusterName, String), BTreeSet<(Gvk, String, String)>>,
+    held: HashMap<(ClusterName, String), BTreeSet<HeldId>>,
     /// Consumers by what the names of their copies begin with.
     prefixes: HashMap<String, ClusterName>,
     /// The plural of each watched kind, from whichever cluster was the first to say.
     plurals: HashMap<Gvk, String>,
 }
+
+/// Kind, namespace and name.
+type HeldId = (Gvk, String, String);
 
 /// Provider, namespace and name.
 type OfferId = (ClusterName, String, String);

@@ -92,7 +92,7 @@ impl Store {
         if changed {
             let was_waiting = !self.is_synced();
             self.state = state;
-            if !(was_waiting && !self.is_synced()) {
+            if !was_waiting || self.is_synced() {
                 self.since = Instant::now();
             }
         }
