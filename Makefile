@@ -22,6 +22,8 @@ CARGO_DENY_VERSION := 0.20.2
 
 # step TEXT: a line that says what takes its time now.
 step = @printf '\n==> %s\n' "$(1)"
+# Always the whole workspace: a part of it would be built with other features, which means all of it anew.
+build_all = cargo build --workspace --bins
 # In front of what starts API servers.
 with_assets = assets=$$(tests/harness/control-plane.sh); KUBEBUILDER_ASSETS="$$assets" RUST_TEST_THREADS=$(RUST_TEST_THREADS)
 
@@ -36,33 +38,36 @@ help: ## List what can be made
 .PHONY: demo
 demo: toolchain ## Act the whole story on real API servers; KEEP=1 leaves everything running
 	$(call step,building the broker and the demo (some minutes the first time))
-	@cargo build --package resource-broker --package resource-broker-demo
+	@$(build_all)
 	@$(with_assets) "$(CARGO_TARGET_DIR)/debug/resource-broker-demo" $(if $(KEEP),--keep)
 
 .PHONY: demo-stop
 demo-stop: toolchain ## End what `make demo KEEP=1` left running
-	@cargo run --quiet --package resource-broker-demo -- --stop
+	@$(build_all) --quiet
+	@"$(CARGO_TARGET_DIR)/debug/resource-broker-demo" --stop
 
 .PHONY: run
 run: toolchain ## Run the broker from the sources, with ARGS="--flag …"
-	@cargo run --package resource-broker -- $(ARGS)
+	@$(build_all) --quiet
+	@"$(CARGO_TARGET_DIR)/debug/resource-broker" $(ARGS)
 
 ##### Building
 
 .PHONY: build
 build: toolchain ## Build the broker (PROFILE=release for one to ship)
-	@cargo build --package resource-broker --profile $(or $(PROFILE),dev)
+	@$(build_all) --profile $(or $(PROFILE),dev)
 
 .PHONY: codegen
 codegen: toolchain ## Write crds/ from the types in host/api
-	@cargo run --quiet --package resource-broker -- crds --output crds
+	@$(build_all) --quiet
+	@"$(CARGO_TARGET_DIR)/debug/resource-broker" crds --output crds
 
 ##### Checking
 
 .PHONY: test
 test: toolchain ## Run every test; TEST_ARGS=name runs one
 	$(call step,building the broker and all tests (some minutes the first time))
-	@cargo build --package resource-broker
+	@$(build_all)
 	@cargo test --workspace --no-run
 	$(call step,testing the plugins)
 	@cargo test $(PLUGINS) --workspace $(TEST_ARGS)
@@ -72,8 +77,8 @@ test: toolchain ## Run every test; TEST_ARGS=name runs one
 .PHONY: test-e2e
 test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
 	$(call step,building the broker and the tests)
-	@cargo build --package resource-broker
-	@$(with_assets) cargo test --package resource-broker-harness --package resource-broker-e2e --package resource-broker-demo $(TEST_ARGS)
+	@$(build_all)
+	@$(with_assets) cargo test --workspace --test e2e $(TEST_ARGS)
 
 .PHONY: lint
 lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell
@@ -91,9 +96,8 @@ check: toolchain lint-format check-codegen lint-rust lint-deny lint-shell test #
 .PHONY: check-codegen
 check-codegen: toolchain
 	$(call step,comparing crds/ with the types)
-	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	cargo run --quiet --package resource-broker -- crds --output "$$fresh"; \
-	diff --recursive --unified crds "$$fresh" || \
+	@$(build_all) --quiet
+	@"$(CARGO_TARGET_DIR)/debug/resource-broker" crds --check crds || \
 		{ echo 'crds/ is not what the types in host/api say: run "make codegen" and commit the result' >&2; exit 1; }
 
 .PHONY: lint-format
