@@ -78,7 +78,7 @@ test: toolchain ## Run every test; TEST_ARGS=name runs one
 test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
 	$(call step,building the broker and the tests)
 	@$(build_all)
-	@$(with_assets) cargo test --workspace --test e2e $(TEST_ARGS)
+	@$(with_assets) cargo test --workspace --test control_planes --test issuer --test e2e $(TEST_ARGS)
 
 .PHONY: lint
 lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell
@@ -127,7 +127,7 @@ lint-deny: toolchain
 	if $$limit cargo deny fetch db >/dev/null 2>&1; then checks="$$checks advisories"; \
 	else echo 'advisories are not checked: their database could not be fetched within 30 s'; fi; \
 	for manifest in Cargo.toml plugins/Cargo.toml; do \
-		cargo deny --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph --allow license-exception-not-encountered $$checks; \
+		cargo deny --locked --manifest-path $$manifest --config deny.toml check --hide-inclusion-graph --allow license-exception-not-encountered $$checks; \
 	done
 
 .PHONY: lint-shell

@@ -38,13 +38,15 @@ enum Source<'a> {
     Value(Cow<'a, Value>),
 }
 
+#[cfg(target_family = "wasm")]
 impl<'a> Document<'a> {
     /// A document that the host holds.
-    #[cfg(target_family = "wasm")]
     pub(crate) fn held_by_host(handle: &'a crate::bindings::HostDocument) -> Self {
         Self(Source::Host(handle))
     }
+}
 
+impl Document<'_> {
     /// The JSON text of what is at `path`; `None` if nothing is there. In a running plugin it is what was written, down to
     /// the digits of a number.
     pub fn get(&self, path: &str) -> Option<String> {

@@ -2,9 +2,19 @@
 
 /// Makes a component of a plugin: names the type that implements [`Plugin`](crate::Plugin), and its roles.
 ///
-/// ```ignore
-/// resource_broker_sdk::export!(MyPlugin: AcceptFilter, StatusTransformer);
 /// ```
+/// use resource_broker_sdk::{Plugin, StatusTransformer};
+///
+/// /// Shows the provider's status as it is.
+/// pub struct PassThrough;
+///
+/// impl Plugin for PassThrough {}
+/// impl StatusTransformer for PassThrough {}
+///
+/// resource_broker_sdk::export!(PassThrough: StatusTransformer);
+/// ```
+///
+/// Several roles are separated by commas.
 ///
 /// Name, version and summary are those of the crate that calls it. Natively nothing is exported; what the type has to
 /// implement is checked all the same.

@@ -90,9 +90,6 @@ pub struct Apply {
 impl Apply {
     /// Carries out one action.
     pub async fn run(&self, action: &Action) -> Done {
-        if !self.leadership.is_leader() {
-            return Err(Fault::NotLeading);
-        }
         let part = action.part();
         match action {
             Action::CreateRecord { name, spec } => {
@@ -146,6 +143,7 @@ impl Apply {
                 let ended = self.delete(target, uid, part).await?;
                 Ok(if ended { gone(target, uid) } else { vec![] })
             }
+            Action::Event(_) if !self.leadership.is_leader() => Err(Fault::NotLeading),
             Action::Event(event) => {
                 self.reporter.tell(event, &self.clusters).await;
                 Ok(vec![])
@@ -188,13 +186,14 @@ impl Apply {
     }
 
     async fn try_apply(&self, target: &Target, body: &Value, force: bool) -> Result<Answer, Fault> {
-        let (cluster, resource) = self.place(target, Part::Copy)?;
+        let (_, resource) = self.place(target, Part::Copy)?;
+        let cluster = self.cluster_to_change(target, Part::Copy)?;
         let request = resource.patch(target.namespace.as_deref(), &target.name, "", Patch::Apply { force }, body);
         Ok(cluster.request(request.map_err(|error| unaddressable(target, &error, Part::Copy))?).await)
     }
 
     async fn make_namespace(&self, target: &Target, namespace: &str) -> Result<(), Fault> {
-        let cluster = self.cluster(target, Part::Copy)?;
+        let cluster = self.cluster_to_change(target, Part::Copy)?;
         let namespaces =
             Resource { namespaced: false, ..Resource::known(Gvk::new("core", "v1", "Namespace"), "namespaces") };
         let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
@@ -239,7 +238,8 @@ impl Apply {
 
     /// Deletes the object with this UID; whether it is gone already.
     async fn delete(&self, target: &Target, uid: &str, part: Part) -> Result<bool, Fault> {
-        let (cluster, resource) = self.place(target, part)?;
+        let (_, resource) = self.place(target, part)?;
+        let cluster = self.cluster_to_change(target, part)?;
         let request = resource.delete(target.namespace.as_deref(), &target.name, uid);
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
         match cluster.request(request).await {
@@ -259,10 +259,11 @@ impl Apply {
                     }
                 }
             }
-            Err(error) if error.is_not_found() || error.is_conflict() => {
+            Err(error) if is_absent(&error, target) => {
                 enqueue(&self.queue, self.cache.ended(target, uid));
-                Ok(error.is_not_found())
+                Ok(true)
             }
+            Err(error) if error.is_conflict() => self.look_again(target, part).await.map(|_| false),
             Err(error) => Err(fault(&error, part)),
         }
     }
@@ -295,11 +296,12 @@ impl Apply {
             Existing::Ours(there) => Some(there.clone()),
             Existing::Unknown => self.read(&request.target, Part::Related).await?.map(Arc::new),
         };
-        if let Some(there) = &existing
-            && matches!(request.existing, Existing::Unknown)
-            && there.annotation(keys::RELATED_SOURCE) == Some(related::source_mark(&source).as_str())
-            && !there.touched_by_others
-        {
+        let untouched = match (&request.existing, &existing) {
+            (Existing::Unknown, Some(there)) => related::may_replace(there, request) && !there.touched_by_others,
+            _ => request.untouched,
+        };
+        let mark = related::source_mark(&source);
+        if untouched && existing.as_ref().is_some_and(|there| there.annotation(keys::RELATED_SOURCE) == Some(&mark)) {
             return Ok(vec![]);
         }
         let result = match &existing {
@@ -321,7 +323,12 @@ impl Apply {
     }
 
     async fn source_is_gone(&self, request: &CopyRelated) -> Done {
-        if let Existing::Ours(there) = &request.existing {
+        let there = match &request.existing {
+            Existing::Ours(there) => Some(there.clone()),
+            Existing::NoneOfOurs => None,
+            Existing::Unknown => self.read(&request.target, Part::Related).await?.map(Arc::new),
+        };
+        if let Some(there) = there.filter(|there| related::may_replace(there, request)) {
             self.delete(&request.target, there.uid(), Part::Related).await?;
         }
         let message = format!("{} is declared, but it is not there", request.source);
@@ -330,7 +337,8 @@ impl Apply {
 
     async fn create_related(&self, request: &CopyRelated, source: &Object) -> Result<Answer, Fault> {
         let target = &request.target;
-        let (cluster, resource) = self.place(target, Part::Related)?;
+        let (_, resource) = self.place(target, Part::Related)?;
+        let cluster = self.cluster_to_change(target, Part::Related)?;
         let body = related::document(source, request, None).map_err(|finding| found(finding, "related"))?;
         let create = resource.create(target.namespace.as_deref(), &body);
         Ok(cluster.request(create.map_err(|error| unaddressable(target, &error, Part::Related))?).await)
@@ -346,7 +354,8 @@ impl Apply {
             return Err(found(Finding::no(reason::RELATED_CONFLICT, message), "related"));
         }
         let body = related::document(source, request, Some(there)).map_err(|finding| found(finding, "related"))?;
-        let (cluster, resource) = self.place(target, Part::Related)?;
+        let (_, resource) = self.place(target, Part::Related)?;
+        let cluster = self.cluster_to_change(target, Part::Related)?;
         let put = resource.replace(target.namespace.as_deref(), &target.name, &body);
         let put = put.map_err(|error| unaddressable(target, &error, Part::Related))?;
         match cluster.request(put).await {
@@ -367,7 +376,7 @@ impl Apply {
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
         match cluster.request(request).await {
             Ok(reply) => parse(target, &reply, part).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if is_absent(&error, target) => Ok(None),
             Err(error) => Err(fault(&error, part)),
         }
     }
@@ -391,7 +400,7 @@ impl Apply {
         request: Result<Request<Vec<u8>>, http::Error>,
         part: Part,
     ) -> Result<Object, Fault> {
-        let cluster = self.cluster(target, part)?;
+        let cluster = self.cluster_to_change(target, part)?;
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
         let reply = cluster.request(request).await.map_err(|error| fault(&error, part))?;
         let object = parse(target, &reply, part)?;
@@ -409,6 +418,15 @@ impl Apply {
             failed(part, reason::CLUSTER_UNAVAILABLE, message, "detached")
         };
         self.clusters.get(&target.cluster).ok_or_else(unattached)
+    }
+
+    /// The cluster of a request that changes something. Asked for right before each of them: an action may have read for
+    /// a while, and leadership ends by the clock.
+    fn cluster_to_change(&self, target: &Target, part: Part) -> Result<Arc<Cluster>, Fault> {
+        if !self.leadership.is_leader() {
+            return Err(Fault::NotLeading);
+        }
+        self.cluster(target, part)
     }
 
     fn place(&self, target: &Target, part: Part) -> Result<(Arc<Cluster>, Resource), Fault> {
@@ -442,6 +460,13 @@ fn unaddressable(target: &Target, error: &http::Error, part: Part) -> Fault {
     failed(part, reason::INVALID, format!("{target} cannot be addressed: {error}"), "invalid")
 }
 
+/// Whether an API server says that this very object is not there. A kind that is not served (any more) is 404 too, and
+/// is no proof of anything.
+fn is_absent(error: &RequestError, target: &Target) -> bool {
+    matches!(error, RequestError::Api { code, message, .. }
+        if *code == StatusCode::NOT_FOUND && message.contains(&format!("\"{}\" not found", target.name)))
+}
+
 /// Whether a write into a namespace failed since that is missing.
 fn lacks_namespace(error: &RequestError, namespace: &str) -> bool {
     matches!(error, RequestError::Api { code, message, .. }
@@ -464,11 +489,12 @@ fn found(finding: Finding, category: &'static str) -> Fault {
 
 /// What a failed request means for the key.
 fn fault(error: &RequestError, part: Part) -> Fault {
+    let said = |text: &str| matches!(error, RequestError::Api { message, .. } if message.contains(text));
     let is_race = error.is_conflict()
         || error.is_gone()
-        || (error.is_not_found() && part != Part::Copy)
+        || (error.is_not_found() && part != Part::Copy && said("\" not found"))
         // A JSON patch whose test fails is 422 as well, without a word about the object.
-        || (error.is_invalid() && matches!(error, RequestError::Api { message, .. } if !message.contains("is invalid")));
+        || (error.is_invalid() && said("rejected our request due to an error in our request"));
     if is_race {
         return Fault::Again(error.to_string());
     }

@@ -9,7 +9,7 @@ use std::{
     env,
     ffi::OsString,
     fs,
-    io::IsTerminal,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
@@ -113,7 +113,7 @@ impl Environment {
             pod_namespace: read_trimmed(POD_NAMESPACE),
             hostname: text("HOSTNAME").or_else(|| read_trimmed("/etc/hostname")),
             proxy: Proxy { url: either("HTTPS_PROXY"), except: either("NO_PROXY") },
-            terminal: std::io::stderr().is_terminal(),
+            terminal: io::stderr().is_terminal(),
             no_color: text("NO_COLOR").is_some(),
         }
     }
@@ -234,7 +234,7 @@ pub fn parse(line: impl IntoIterator<Item = OsString>, environment: &Environment
     let raw = Raw::from_arg_matches(&matches).map_err(|error| UsageError(one_line(&error)))?;
     match raw.command {
         Some(RawCommand::Crds(args)) => Ok(Invocation::Crds(args)),
-        None => Ok(Invocation::Run(Box::new(options(raw.flags, environment)?))),
+        None => Ok(Invocation::Run(Box::new(options(&raw.flags, environment)?))),
     }
 }
 
@@ -317,39 +317,44 @@ fn one_line(error: &clap::Error) -> String {
     message.join(" ").trim_start_matches("error: ").to_owned()
 }
 
-fn options(raw: RawFlags, environment: &Environment) -> Result<Options> {
-    let sources = sources(&raw, environment)?;
+fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
+    // What is written wrongly is told before what is missing.
+    let watch_kinds = kinds("--watch-kind", &raw.watch_kind)?;
+    let related_kinds = kinds("--related-kind", &raw.related_kind)?;
+    let leader_elect = switch("--leader-elect", &raw.leader_elect)?;
+    let metrics_bind = bind("--metrics-bind-address", &raw.metrics_bind_address)?;
+    let metrics_secure = switch("--metrics-secure", &raw.metrics_secure)?;
+    let health_bind = bind("--health-probe-bind-address", &raw.health_probe_bind_address)?;
+    let log = log(raw, environment)?;
+    let given_namespace = raw.namespace.clone().map(namespace).transpose()?;
+    let sources = sources(raw, environment)?;
     let mut reader = Reader::new(environment.proxy.clone());
     check_sources(&sources, &mut reader)?;
-    let coordination = sources.iter().find(|source| source.role == Role::Coordination);
-    let of_context = || coordination.and_then(|source| reader.namespace(&source.place));
-    let namespace = match raw.namespace {
-        Some(given) => namespace(given)?,
-        None => environment.pod_namespace.clone().or_else(of_context).unwrap_or_else(|| "default".to_owned()),
-    };
-    Ok(Options {
-        watch_kinds: watch_kinds(&raw.watch_kind)?,
-        related_kinds: kinds("--related-kind", &raw.related_kind)?,
-        proxy: environment.proxy.clone(),
-        sources,
-        namespace,
-        leader_elect: switch("--leader-elect", &raw.leader_elect)?,
-        identity: identity(environment),
-        metrics_bind: bind("--metrics-bind-address", &raw.metrics_bind_address)?,
-        metrics_secure: switch("--metrics-secure", &raw.metrics_secure)?,
-        health_bind: bind("--health-probe-bind-address", &raw.health_probe_bind_address)?,
-        log: log(raw.zap_devel, raw.zap_log_level, raw.zap_encoder, environment)?,
-    })
-}
-
-fn watch_kinds(given: &[String]) -> Result<Vec<GroupVersionKind>> {
-    if given.is_empty() {
+    if watch_kinds.is_empty() {
         return usage(
             "nothing to broker: name a kind with --watch-kind=Kind.version.group, as \
              --watch-kind=Certificate.v1alpha1.example.platform-mesh.io",
         );
     }
-    kinds("--watch-kind", given)
+    let coordination = sources.iter().find(|source| source.role == Role::Coordination);
+    let of_context = || coordination.and_then(|source| reader.namespace(&source.place));
+    let namespace = given_namespace
+        .or_else(|| environment.pod_namespace.clone())
+        .or_else(of_context)
+        .unwrap_or_else(|| "default".to_owned());
+    Ok(Options {
+        watch_kinds,
+        related_kinds,
+        proxy: environment.proxy.clone(),
+        sources,
+        namespace,
+        leader_elect,
+        identity: identity(environment),
+        metrics_bind,
+        metrics_secure,
+        health_bind,
+        log,
+    })
 }
 
 fn kinds(flag: &str, given: &[String]) -> Result<Vec<GroupVersionKind>> {
@@ -419,14 +424,14 @@ fn bind(flag: &str, text: &str) -> Result<Bind> {
     text.parse().map_err(|what| UsageError(format!("{flag}={text}: {what}")))
 }
 
-fn log(devel: String, level: Option<String>, encoder: Option<String>, environment: &Environment) -> Result<LogOptions> {
-    let devel = switch("--zap-devel", &devel)?;
-    let level = match level {
+fn log(raw: &RawFlags, environment: &Environment) -> Result<LogOptions> {
+    let devel = switch("--zap-devel", &raw.zap_devel)?;
+    let level = match &raw.zap_log_level {
         Some(text) => text.parse().map_err(|what| UsageError(format!("--zap-log-level: {what}")))?,
         None if devel => Level::Debug,
         None => Level::Info,
     };
-    let encoder = match encoder {
+    let encoder = match &raw.zap_encoder {
         Some(text) => text.parse().map_err(|what| UsageError(format!("--zap-encoder: {what}")))?,
         None if devel || environment.terminal => Encoder::Console,
         None => Encoder::Json,
@@ -567,17 +572,16 @@ fn check_sources(sources: &[Source], reader: &mut Reader) -> Result<()> {
 
 fn check_file(role: Role, path: &Path) -> Result<()> {
     let shown = path.display();
-    let Err(error) = fs::metadata(path).and_then(|metadata| match metadata.is_dir() {
-        true => Err(std::io::ErrorKind::IsADirectory.into()),
-        false => fs::File::open(path),
-    }) else {
-        return Ok(());
+    let open = || {
+        let is_directory = fs::metadata(path)?.is_dir();
+        if is_directory { Err(io::ErrorKind::IsADirectory.into()) } else { fs::File::open(path) }
     };
+    let Err(error) = open() else { return Ok(()) };
     let mend = match (error.kind(), role) {
-        (std::io::ErrorKind::IsADirectory, Role::Consumer | Role::Provider) => {
+        (io::ErrorKind::IsADirectory, Role::Consumer | Role::Provider) => {
             format!("it is a directory; give it with --{role}-kubeconfig-dir")
         }
-        (std::io::ErrorKind::NotFound, _) => "no such file; check the path".to_owned(),
+        (io::ErrorKind::NotFound, _) => "no such file; check the path".to_owned(),
         _ => format!("{error}; it must be a file that can be read"),
     };
     usage(format!("{role} kubeconfig {shown}: {mend}"))

@@ -34,7 +34,7 @@ pub const POLL: Duration = Duration::from_secs(2);
 const MISSING: u32 = 2;
 /// How long to wait before clients are made again from a kubeconfig that does not change: where that failed, or where
 /// the credentials that a plugin gave are about to end.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 /// Credentials of a plugin are asked for anew when they have less than this left.
 const EXPIRY_MARGIN_SECONDS: i64 = 120;
 /// How many events may wait to be read.

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::{
     planner::snapshot::Shape,
     resource::{Resource, group_version_path},
-    transport::{Cluster, Limits, RequestError},
+    transport::{Cluster, RequestError},
 };
 
 /// Why a kind could not be found.
@@ -92,7 +92,7 @@ async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<bool, DiscoveryE
 /// What the published schema says; `None` where it does not name the kind (yet).
 async fn published(cluster: &Cluster, gvk: &Gvk) -> Result<Option<bool>, DiscoveryError> {
     let path = format!("/openapi/v3{}", group_version_path(gvk));
-    let reply = match cluster.request_within(get(gvk, &path)?, Limits::PAGE).await {
+    let reply = match cluster.request(get(gvk, &path)?).await {
         Ok(reply) => reply,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) if error.is_forbidden() => return Ok(Some(false)),

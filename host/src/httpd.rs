@@ -31,7 +31,7 @@ const CONNECTIONS: usize = 32;
 /// A client that has not sent its request's head by then is sent away, and so is an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// No connection lasts longer.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+const CONNECTION_TIMEOUT: Duration = Duration::from_mins(5);
 /// The pause after an accept that failed, which happens when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -93,6 +93,17 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
+    /// The key's work failed: it is looked at again after `delay` and, but for what is added after [`Queue::done`], not
+    /// before. What was added while it ran waits with it, since that is mostly the echo of its own writes.
+    pub fn defer(&self, key: &K, delay: Duration) {
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.get_mut(key) {
+            entry.again = false;
+        }
+        drop(state);
+        self.add_after(key.clone(), delay);
+    }
+
     /// Waits for a key and takes it, with the time that it was due for. [`Queue::done`] must follow.
     pub async fn next(&self) -> (K, Duration) {
         loop {
@@ -222,6 +233,18 @@ mod tests {
         assert_eq!((queue.next().await.0, start.elapsed().as_secs()), (1, 5));
         queue.done(&1);
         assert!(queue.lock().later.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deferred_key_is_not_brought_forward_by_its_own_echoes() {
+        let queue = Queue::new();
+        queue.add(1);
+        queue.next().await;
+        queue.add(1);
+        queue.defer(&1, Duration::from_secs(7));
+        queue.done(&1);
+        let start = Instant::now();
+        assert_eq!((queue.next().await.0, start.elapsed().as_secs()), (1, 7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ use crate::{
 /// How long the first passes wait for clusters to be read, so that objects are spread over all providers and not over
 /// the fastest. A cluster that takes longer joins later.
 const FIRST_READ: Duration = Duration::from_secs(3);
+/// How long the end may take after the last pass: the whole stop is promised within five seconds.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Runs the broker as `options` say.
 pub async fn run(options: Options) -> anyhow::Result<()> {
@@ -86,13 +88,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let begin = Box::new(move |id| watches.begin(id));
     let worker = Arc::new(Worker::new(queue, cache.clone(), sandbox, apply, begin, metrics));
 
-    let outcome = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        outcome = lead(&leadership, &cache, worker, stop.clone()) => outcome,
-    };
+    let outcome = lead(&leadership, &cache, worker, &stop).await;
     following.abort();
-    if let Some(leadership) = Arc::into_inner(leadership) {
-        leadership.release().await;
+    // Nothing is written any more, so others may take over at once rather than when the Lease has run out.
+    if timeout(LAST_WORD, leadership.release()).await.is_err() {
+        tracing::warn!("the coordination cluster did not take the Lease back in time; it ends by itself");
     }
     tracing::info!("stopped");
     outcome
@@ -103,11 +103,16 @@ async fn lead(
     leadership: &Leadership,
     cache: &Cache,
     worker: Arc<Worker>,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    leadership.acquired().await;
-    if timeout(FIRST_READ, cache.settled()).await.is_err() {
-        tracing::info!("not every cluster could be read yet; going on with those that could");
+    let begin = async {
+        leadership.acquired().await;
+        if timeout(FIRST_READ, cache.settled()).await.is_err() {
+            tracing::info!("not every cluster could be read yet; going on with those that could");
+        }
+    };
+    if stop.run_until_cancelled(begin).await.is_none() {
+        return Ok(());
     }
     tracing::info!("brokering");
     let over = CancellationToken::new();

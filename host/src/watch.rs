@@ -24,6 +24,8 @@ use crate::{
     transport::{Cluster, Health, Limits, RequestError},
 };
 
+/// The most objects of one kind in one cluster: a server that never ends its list must not fill the memory.
+const MOST: usize = 1_000_000;
 /// Objects in one page of a list.
 const PAGE: usize = 500;
 /// A connection on which nothing came for so long is dead: API servers send a bookmark every minute.
@@ -78,6 +80,8 @@ enum Ended {
     Stream(kube::Error),
     #[error("the resource version is too old")]
     Expired,
+    #[error("the list has more than {MOST} objects")]
+    TooMany,
     #[error("the API server ended the watch before its time")]
     Early,
     #[error("the API server ended the watch: {code} {message}")]
@@ -272,9 +276,13 @@ impl Watch {
             let page: Page = serde_json::from_slice(&reply.body).map_err(Ended::List)?;
             objects.extend(page.items.unwrap_or_default());
             next = page.metadata.next.filter(|token| !token.is_empty());
+            if objects.len() > MOST {
+                return Err(Ended::TooMany);
+            }
             if next.is_none() {
-                enqueue(&self.queue, self.cache.listed(&self.id, objects));
-                return Ok(page.metadata.resource_version);
+                let version = page.metadata.resource_version;
+                enqueue(&self.queue, self.cache.listed(&self.id, &version, objects));
+                return Ok(version);
             }
         }
     }
@@ -311,7 +319,10 @@ impl Watch {
                     object.resource_version().clone_into(version);
                     enqueue(&self.queue, self.cache.deleted(&self.id, &object));
                 }
-                WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
+                WatchEvent::Bookmark(bookmark) => {
+                    *version = bookmark.metadata.resource_version;
+                    self.cache.seen_to(&self.id, version);
+                }
                 WatchEvent::Error(status) if status.code == 410 => return Err(Ended::Expired),
                 WatchEvent::Error(status) => {
                     return Err(Ended::Refused { code: status.code, message: status.message });

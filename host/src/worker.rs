@@ -10,7 +10,7 @@ use std::{
 
 use futures::future::join_all;
 use rand::RngExt;
-use resource_broker_api::names::Gvk;
+use resource_broker_api::{conditions::reason, names::Gvk};
 use resource_broker_sandbox::{ApiName, CallError, CopyContext, Role as PluginRole, Sandbox};
 use tokio::{
     sync::Semaphore,
@@ -29,18 +29,24 @@ use crate::{
         offer::filters_to_validate,
         plan::{Action, Plan, State},
         question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
-        snapshot::{Applied, Failure, Key, Memory, Snapshot, Target, Written},
+        snapshot::{Applied, Failure, Key, Memory, Offer, Part, Snapshot, Target, Written},
         sweep,
     },
     queue::Queue,
 };
 
 /// Passes under way at once. A pass that waits for a slow cluster costs a few kilobytes, so there may be many.
-const AT_ONCE: usize = 512;
+const AT_ONCE: usize = 2048;
 /// The longest that a pass may take: each of its requests is bounded on its own.
 const LONGEST: Duration = Duration::from_mins(2);
+/// How long passes may take to end their step when the broker stops.
+const LAST_STEPS: Duration = Duration::from_secs(3);
 /// The shortest and the longest pause before a key that failed is looked at again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+/// The pause before an offer or a stray copy that was not as the cache showed it is looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Having to look again this often in a row is no race any more, but something to tell.
+const RACES: u32 = 5;
 /// An apply that is this old says nothing about a contest any more.
 const CONTEST_ENDS: Duration = Duration::from_mins(10);
 
@@ -127,7 +133,7 @@ impl Worker {
                 }
             }
         }
-        let ended = timeout(Duration::from_secs(4), async { while passes.join_next().await.is_some() {} }).await;
+        let ended = timeout(LAST_STEPS, async { while passes.join_next().await.is_some() {} }).await;
         if ended.is_err() {
             tracing::warn!("passes are still waiting for clusters; they are left, and a restart finishes them");
         }
@@ -161,10 +167,13 @@ impl Worker {
             Went::Badly(category, _) => category,
         };
         self.metrics.pass(outcome, started.elapsed());
+        if let (WorkKey::Object(_), Went::Badly("timeout", _)) = (key, &went) {
+            self.queue.defer(key, PAUSE.1);
+        }
         if !matches!(key, WorkKey::Object(_)) {
             match went {
                 Went::Well => {}
-                Went::Again => self.queue.add_after(key.clone(), PAUSE.0),
+                Went::Again => self.queue.add_after(key.clone(), AGAIN),
                 Went::Badly(_, retry_in) => {
                     self.queue.add_after(key.clone(), retry_in.unwrap_or(Duration::from_secs(5)));
                 }
@@ -184,6 +193,7 @@ impl Worker {
             tracing::debug!(wait, "waiting");
         }
         let (learned, fault) = self.carry_out(&plan, stop).await;
+        let fault = fault.map(|fault| self.judge_race(key, fault));
         let went = self.remember(key, &snapshot, &plan, learned, fault.as_ref());
         if let Some(Fault::Failed { failure, .. }) = &fault {
             tracing::warn!(
@@ -275,6 +285,18 @@ impl Worker {
         memory
     }
 
+    /// A race is over at the next look; what looks like one again and again is something else.
+    fn judge_race(&self, key: &Key, fault: Fault) -> Fault {
+        let times = self.lock().get(key).map_or(0, |remembered| remembered.failures);
+        match fault {
+            Fault::Again(why) if times >= RACES => {
+                let failure = Failure { part: Part::Copy, invalid: false, reason: reason::WRITE_FAILED, message: why };
+                Fault::Failed { failure, category: "race", retry_in: None }
+            }
+            other => other,
+        }
+    }
+
     fn remember(
         &self,
         key: &Key,
@@ -300,6 +322,9 @@ impl Worker {
         };
         let had_failure = remembered.memory.failure.is_some();
         remembered.memory.failure = failure_of(fault, remembered.memory.failure.take());
+        remembered.memory.related.retain(|(gvk, name), _| {
+            snapshot.related.iter().any(|one| one.declared.gvk == *gvk && one.declared.target_name == *name)
+        });
         remembered.failures = if matches!(went, Went::Well) { 0 } else { remembered.failures.saturating_add(1) };
         let recovered = had_failure && remembered.memory.failure.is_none();
         let is_over = snapshot.consumer.is_known()
@@ -345,8 +370,11 @@ impl Worker {
             Went::Again => Some(backoff().min(Duration::from_secs(5))),
             Went::Badly(_, retry_in) => Some(retry_in.unwrap_or_default().max(backoff())),
         };
-        if let Some(delay) = delay {
-            self.queue.add_after(WorkKey::Object(key.clone()), delay);
+        let key = WorkKey::Object(key.clone());
+        match (went, delay) {
+            (Went::Badly(..), Some(delay)) => self.queue.defer(&key, delay),
+            (_, Some(delay)) => self.queue.add_after(key, delay),
+            (_, None) => {}
         }
     }
 
@@ -379,16 +407,45 @@ impl Worker {
         ApiName { group: key.gvk.group.clone(), resource }
     }
 
+    /// All offers in one call. Where that fails, one call for each provider: what one of them publishes must not keep
+    /// the others' from being judged.
     async fn judge(&self, api: &ApiName, snapshot: &Snapshot, judge: Judge) -> Result<Vec<Verdict>, PluginFailure> {
-        let offers = judge.offers.iter().filter_map(|index| snapshot.offers.get(*index));
-        let offers = offers.map(|offer| resource_broker_sandbox::Offer {
+        let offers: Vec<&Arc<Offer>> = judge.offers.iter().filter_map(|index| snapshot.offers.get(*index)).collect();
+        let failure = match self.judge_some(api, judge.object.clone(), &offers).await {
+            Ok(verdicts) => return Ok(verdicts),
+            Err(failure) => failure,
+        };
+        // The offers are ordered by provider.
+        let groups: Vec<&[&Arc<Offer>]> = offers.chunk_by(|one, next| one.provider == next.provider).collect();
+        if groups.len() < 2 {
+            return Err(failure);
+        }
+        let mut verdicts = Vec::with_capacity(offers.len());
+        for group in groups {
+            match self.judge_some(api, judge.object.clone(), group).await {
+                Ok(judged) => verdicts.extend(judged),
+                Err(failure) => verdicts.extend(group.iter().map(|_| Verdict::Failed(failure.message.clone()))),
+            }
+        }
+        if verdicts.iter().all(|verdict| matches!(verdict, Verdict::Failed(_))) {
+            return Err(failure);
+        }
+        Ok(verdicts)
+    }
+
+    async fn judge_some(
+        &self,
+        api: &ApiName,
+        object: String,
+        offers: &[&Arc<Offer>],
+    ) -> Result<Vec<Verdict>, PluginFailure> {
+        let offers = offers.iter().map(|offer| resource_broker_sandbox::Offer {
             provider: offer.provider.to_string(),
             name: format!("{}/{}", offer.namespace, offer.name),
             filters: offer.filters.clone(),
         });
-        let offers: Vec<_> = offers.collect();
         let started = Instant::now();
-        let answer = self.sandbox.judge(api, judge.object, offers).await;
+        let answer = self.sandbox.judge(api, object, offers.collect()).await;
         self.called(PluginRole::AcceptFilter, answer.as_ref().err(), started);
         let verdicts = answer.map_err(|error| failed("filter", api, &error))?;
         Ok(verdicts
@@ -457,9 +514,17 @@ fn failed(role: &str, api: &ApiName, error: &CallError) -> PluginFailure {
 fn failure_of(fault: Option<&Fault>, before: Option<Failure>) -> Option<Failure> {
     match fault {
         None => None,
-        Some(Fault::Failed { failure, .. }) => Some(failure.clone()),
+        // A text that differs in its numbers alone (a port, a request's id) is the same failure: it is not written anew.
+        Some(Fault::Failed { failure, .. }) => {
+            Some(before.filter(|before| is_same(before, failure)).unwrap_or_else(|| failure.clone()))
+        }
         Some(Fault::Again(_) | Fault::NotLeading) => before,
     }
+}
+
+fn is_same(one: &Failure, other: &Failure) -> bool {
+    let words = |failure: &Failure| -> String { failure.message.chars().filter(|c| !c.is_ascii_hexdigit()).collect() };
+    one.part == other.part && one.reason == other.reason && words(one) == words(other)
 }
 
 impl Remembered {

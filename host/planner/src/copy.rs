@@ -106,26 +106,21 @@ pub fn copy(
     let asked = digest::of(&body);
     let target = key.copy_at(provider);
     let uid = copy.map(|copy| copy.uid().to_owned());
-    if let (Some(applied), Some(copy)) = (memory.applied.as_ref().filter(|applied| applied.asked == asked), copy) {
+    if let Some(applied) = memory.applied.as_ref().filter(|applied| applied.asked == asked) {
         // The API server or a webhook made this of our last apply: asking again would change nothing.
-        if applied.got == content_digest(copy) {
+        if copy.is_some_and(|copy| applied.got == content_digest(copy)) {
             return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
         }
         if let Some(rest) = pause(applied) {
-            return Step {
-                action: None,
-                synced: Finding::no(
-                    reason::CONTESTED,
-                    format!(
-                        "somebody at {provider} keeps changing fields of {} that come from this object ({} times by now); \
-                     the next try is in {} s: have them left alone there, or change them here",
-                        copy.name(),
-                        applied.times,
-                        rest.as_secs()
-                    ),
+            let synced = Finding::no(
+                reason::CONTESTED,
+                format!(
+                    "somebody at {provider} keeps changing or deleting the copy {}; the broker puts it back at a slower \
+                     and slower pace: have it left alone there, or change this object",
+                    key.copy_name()
                 ),
-                again: Some(rest),
-            };
+            );
+            return Step { action: None, synced, again: Some(rest) };
         }
     }
     Step {

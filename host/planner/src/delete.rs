@@ -132,31 +132,39 @@ pub fn release_finalizer(
     }
 }
 
-/// The copy is gone: what hung on it goes, then the object, and its record last.
+/// The copy is gone: the object goes, then what hung on it, and the record last, since it is what finds the rest again.
 fn finish(snapshot: &Snapshot, record: &Record, why: Why<'_>, guard: Option<Guard>) -> Plan {
-    let mut plan = Plan { state: State::Deleting, ..Plan::default() };
-    let held = snapshot.held.iter().filter(|(_, object)| !object.is_deleting());
-    let confirm = confirm_gone(snapshot, record);
-    if let Why::Deleting(consumer) = why {
-        plan.then(held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object)));
-        if consumer.has_finalizer(keys::GENERIC_FINALIZER) {
-            plan.then([release(snapshot.key.target(), consumer, confirm)]);
-            plan.then([Action::DeleteRecord {
-                name: record.name.clone(),
-                uid: record.uid.clone(),
-                guards: Vec::new(),
-            }]);
-            return plan;
-        }
+    let mut plan = match &snapshot.memory.failure {
+        Some(failure) => hold(snapshot, record, why, failure.message.clone()),
+        None => Plan { state: State::Deleting, ..Plan::default() },
+    };
+    let mut guards: Vec<Guard> = confirm_gone(snapshot, record).into_iter().chain(guard).collect();
+    if let Why::Deleting(consumer) = why
+        && consumer.has_finalizer(keys::GENERIC_FINALIZER)
+    {
+        plan.then([release(snapshot.key.target(), consumer, std::mem::take(&mut guards))]);
     }
-    let guards: Vec<Guard> = confirm.into_iter().chain(guard).collect();
-    // The record goes last, and only if the guards hold; a copy of a related resource is deleted with it.
-    plan.then([Action::DeleteRecord { name: record.name.clone(), uid: record.uid.clone(), guards }]);
-    if !matches!(why, Why::Deleting(_)) {
-        let held = snapshot.held.iter().filter(|(_, object)| !object.is_deleting());
-        plan.then(held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object)));
+    let held = held_copies(snapshot, &record.spec.consumer.uid);
+    let gone = Action::DeleteRecord { name: record.name.clone(), uid: record.uid.clone(), guards };
+    if matches!(why, Why::Deleting(_)) {
+        plan.then(held);
+        plan.then([gone]);
+    } else {
+        // The guards say whether the object is gone at all: nothing is taken away before them.
+        plan.then([gone]);
+        plan.then(held);
     }
     plan
+}
+
+/// The consumer's copies of related resources of the object with this UID.
+fn held_copies(snapshot: &Snapshot, consumer_uid: &str) -> Vec<Action> {
+    let namespace = snapshot.key.namespace.as_deref();
+    let held = snapshot
+        .held
+        .iter()
+        .filter(|(_, object)| !object.is_deleting() && related::is_copy(object, namespace, consumer_uid));
+    held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object)).collect()
 }
 
 /// An uncached look at the copy, unless its end was seen in an API server's own answer.
@@ -215,7 +223,7 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
         }
     }
     guards.push(Guard::NoRecord(snapshot.key.record_name()));
-    plan.then(snapshot.held.iter().map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object)));
     plan.then([release(snapshot.key.target(), consumer, guards)]);
+    plan.then(held_copies(snapshot, consumer.uid()));
     plan
 }

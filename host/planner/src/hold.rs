@@ -44,8 +44,12 @@ pub fn standing(
             message,
         );
     }
-    if let Some(why) = &view.offers_unknown {
-        return Standing::Unknown(None, format!("the offers of {provider} cannot be read: {why}"));
+    if let View::Unknown { why, failing } = &view.offers {
+        let message = format!("the offers of {provider} cannot be read: {why}");
+        return Standing::Unknown(
+            failing.then(|| Finding::unknown(reason::PROVIDER_UNAVAILABLE, message.clone())),
+            message,
+        );
     }
     if asked.is_empty() {
         return Standing::Refused(Finding::no(
@@ -88,6 +92,14 @@ fn accepted(
     if let Some(other) = accepting().next() {
         return Standing::Accepted(Some(other));
     }
+    let unjudged = verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Failed(why) => Some(why),
+        Verdict::Accepted | Verdict::Refused(_) => None,
+    });
+    if let Some(why) = unjudged {
+        let finding = Finding::unknown(reason::PLUGIN_FAILED, why.clone());
+        return Standing::Unknown(Some(finding), "the filter plugin failed".into());
+    }
     let reasons: Vec<String> = asked
         .iter()
         .zip(verdicts)
@@ -96,7 +108,7 @@ fn accepted(
                 let offer = snapshot.offers.get(*index)?;
                 Some(format!("{}/{}: {}", offer.namespace, offer.name, why.join("; ")))
             }
-            Verdict::Accepted => None,
+            Verdict::Accepted | Verdict::Failed(_) => None,
         })
         .collect();
     Standing::Refused(Finding::no(

@@ -123,8 +123,8 @@ pub fn plan(snapshot: &Snapshot, answers: &Answers) -> Plan {
         (Some(consumer), Some(record)) if record.spec.consumer.uid != consumer.uid() => {
             delete::take_down(snapshot, record, Why::Replaced)
         }
-        (Some(_), Some(record)) if record.spec.consumer.version != snapshot.key.gvk.version => {
-            Plan::wait(State::None, format!("it is brokered as {}", record.spec.consumer.version))
+        (Some(consumer), Some(record)) if record.spec.consumer.version != snapshot.key.gvk.version => {
+            other_version(snapshot, consumer, record)
         }
         (Some(consumer), Some(record)) if consumer.is_deleting() => {
             delete::take_down(snapshot, record, Why::Deleting(consumer))
@@ -135,10 +135,34 @@ pub fn plan(snapshot: &Snapshot, answers: &Answers) -> Plan {
     plan
 }
 
+/// How long a cluster may be unread before objects tell of it: then they are looked at again. The host counts ten
+/// seconds.
+const UNREAD: Duration = Duration::from_secs(11);
+
+/// Something has to be read first. If that does not happen soon, it is told.
+fn wait_for_cluster(why: impl Into<String>) -> Plan {
+    let mut plan = Plan::wait(State::Waiting, why);
+    plan.again_in(UNREAD);
+    plan
+}
+
+/// The record names another version of the kind. Where that is watched no more, the key's takes its place.
+fn other_version(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Plan {
+    let recorded = &record.spec.consumer.version;
+    if snapshot.record_is_watched {
+        return Plan::wait(State::None, format!("it is brokered as {recorded}"));
+    }
+    let mut spec = record.spec.clone();
+    spec.consumer = consumer_ref(&snapshot.key, consumer);
+    let mut plan = Plan { state: State::Placed, ..Plan::default() };
+    plan.then([Action::UpdateRecord { name: record.name.clone(), uid: record.uid.clone(), spec: Box::new(spec) }]);
+    plan
+}
+
 /// An object that nobody has.
 fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Plan {
     match route::route(snapshot, consumer, answers.judge.as_ref()) {
-        Route::Wait(why) => Plan::wait(State::Waiting, why),
+        Route::Wait(why) => wait_for_cluster(why),
         Route::Nowhere(accepted) => {
             let mut plan = Plan { state: State::Unplaced, ..Plan::default() };
             let findings = Findings::unplaced(accepted);
@@ -162,29 +186,34 @@ fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     let step = copy::copy(key, consumer, &offer.provider, None, there.map(AsRef::as_ref), &snapshot.memory);
     plan.then(step.action);
     if let Some(failure) = failure(snapshot).filter(|failure| failure.part != Part::Status) {
+        let findings = Findings {
+            accepted: Finding::yes(reason::ACCEPTED, format!("{} takes this object", offer.provider)),
+            synced: Finding::no(failure.reason, failure.message.clone()),
+            ready: Finding::no(failure.reason, "no provider has a copy yet"),
+        };
+        let shown = status::put(snapshot, consumer, without_conditions(consumer), &findings).into_iter().collect();
+        let told = [shown, events(snapshot, consumer, None, &findings)];
         // Told before it is tried again, since a step that fails ends the pass.
-        let findings = Findings::unplaced(Finding::no(failure.reason, failure.message.clone()));
-        plan.steps.splice(
-            0..0,
-            [status::put(snapshot, consumer, without_conditions(consumer), &findings).into_iter().collect()],
-        );
-        plan.steps.retain(|step| !step.is_empty());
-        plan.then(events(snapshot, consumer, None, &findings));
+        plan.steps.splice(0..0, told.into_iter().filter(|step| !step.is_empty()));
     }
     plan
 }
 
+fn consumer_ref(key: &Key, consumer: &Object) -> ConsumerRef {
+    ConsumerRef {
+        cluster: key.consumer.to_string(),
+        group: key.gvk.group.clone(),
+        version: key.gvk.version.clone(),
+        kind: key.gvk.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        uid: consumer.uid().into(),
+    }
+}
+
 fn record_spec(key: &Key, consumer: &Object, offer: &Offer) -> AssignmentSpec {
     AssignmentSpec {
-        consumer: ConsumerRef {
-            cluster: key.consumer.to_string(),
-            group: key.gvk.group.clone(),
-            version: key.gvk.version.clone(),
-            kind: key.gvk.kind.clone(),
-            namespace: key.namespace.clone(),
-            name: key.name.clone(),
-            uid: consumer.uid().into(),
-        },
+        consumer: consumer_ref(key, consumer),
         provider: ProviderRef {
             cluster: offer.provider.to_string(),
             accept_api: NamespacedName { namespace: offer.namespace.clone(), name: offer.name.clone() },
@@ -221,7 +250,7 @@ fn keep(snapshot: &Snapshot, consumer: &Arc<Object>, record: &Arc<Record>, answe
             in_service(snapshot, consumer, record, &provider, accepted, true, answers, Plan::default())
         }
         Standing::Unknown(finding, why) => {
-            let mut plan = Plan::wait(State::Waiting, why);
+            let mut plan = wait_for_cluster(why);
             if let Some(finding) = finding {
                 let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} has this object"));
                 let ready = status::ready(&provider, snapshot.shape, consumer.field("status").as_ref());
@@ -274,6 +303,7 @@ fn in_service(
             // Whoever waits for the object to be ready expects its Secret to be there then.
             plan.waits.push("related resources have not been read yet".into());
             plan.state = State::Placed;
+            plan.again_in(UNREAD);
             return plan;
         }
         if let Some(problem) = related.problem.filter(|_| synced.holds == Holds::Yes) {
@@ -283,7 +313,9 @@ fn in_service(
     if let Some(failure) = failure(snapshot) {
         synced = Finding::no(failure.reason, failure.message.clone());
     }
-    let status = copy.and_then(|copy| copy.field("status"));
+    // Of a provider that is not attached, what it said last stands.
+    let is_attached = snapshot.providers.contains_key(provider);
+    let status = if is_attached { copy.and_then(|copy| copy.field("status")) } else { consumer.field("status") };
     let ready = status::ready(provider, snapshot.shape, status.as_ref());
     let (shown, synced) = match &answers.transform {
         Some(Ok(shown)) if !is_status_refused(snapshot) => (shown.clone(), synced),
@@ -305,7 +337,11 @@ fn in_service(
     }
     if let Some(failure) = &snapshot.memory.failure {
         // A step that fails ends the pass: what failed last time must not keep the rest from being done.
-        plan.steps.sort_by_key(|step| step.iter().any(|action| action.part() == failure.part));
+        // What people are told comes before whatever else may fail.
+        plan.steps.sort_by_key(|step| {
+            let is = |part: Part| step.iter().any(|action| action.part() == part);
+            (is(failure.part), is(Part::Copy) || is(Part::Related) || is(Part::Delete))
+        });
     }
     plan
 }

@@ -144,6 +144,8 @@ pub struct CopyRelated {
     pub target: Target,
     /// What is at the target now, as far as a watch shows it.
     pub existing: Existing,
+    /// Whether what is there is as the broker wrote it, so that only another version of the source is a reason to write.
+    pub untouched: bool,
     /// The consumer object that owns the copy.
     pub owner: OwnerReference,
     /// The name of the Assignment, for the label.

@@ -44,6 +44,8 @@ pub enum Verdict {
     Accepted,
     /// It does not; each line names key, rule and the value found.
     Refused(Vec<String>),
+    /// It could not be judged, although others could.
+    Failed(String),
 }
 
 /// A plugin that gave no answer. Never the same as "refused": nothing is decided by guess.

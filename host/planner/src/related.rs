@@ -127,7 +127,7 @@ pub fn related(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, r
         }
         one(snapshot, consumer, provider, record, view, target, &mut step);
     }
-    take_away(snapshot, &taken, &mut step);
+    take_away(snapshot, consumer.uid(), &taken, &mut step);
     step
 }
 
@@ -193,10 +193,15 @@ fn one(
     if matches!(view.source, Watched::Unwatchable) || matches!(view.target, Watched::Unwatchable) {
         step.again = Some(UNWATCHED_PACE);
     }
+    let untouched = match &existing {
+        Existing::Ours(there) => there.is_owned_by(consumer.uid()) && is_untouched(snapshot, &target, there),
+        Existing::NoneOfOurs | Existing::Unknown => false,
+    };
     step.actions.push(Action::CopyRelated(Box::new(CopyRelated {
         source,
         target,
         existing,
+        untouched,
         owner: owner(&snapshot.key, consumer),
         record: record.to_owned(),
     })));
@@ -204,10 +209,15 @@ fn one(
 
 /// Whether the consumer's copy is of this version of the source, and nobody changed it since.
 fn is_in_step(snapshot: &Snapshot, target: &Target, there: &Object, source: &Object, consumer: &Object) -> bool {
-    let written = snapshot.memory.related.get(&(target.gvk.clone(), target.name.clone()));
     there.annotation(keys::RELATED_SOURCE) == Some(source_mark(source).as_str())
         && there.is_owned_by(consumer.uid())
-        && written.map_or(!there.touched_by_others, |version| version == there.resource_version())
+        && is_untouched(snapshot, target, there)
+}
+
+/// Whether nobody changed a copy since the broker wrote it.
+fn is_untouched(snapshot: &Snapshot, target: &Target, there: &Object) -> bool {
+    let written = snapshot.memory.related.get(&(target.gvk.clone(), target.name.clone()));
+    written.map_or(!there.touched_by_others, |version| version == there.resource_version())
 }
 
 /// What marks a copy as one of this version of the source.
@@ -226,8 +236,11 @@ fn owner(key: &Key, consumer: &Object) -> OwnerReference {
 }
 
 /// Copies that the status no longer declares.
-fn take_away(snapshot: &Snapshot, declared: &BTreeSet<(Gvk, String)>, step: &mut Step) {
+fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, String)>, step: &mut Step) {
     for (gvk, object) in &snapshot.held {
+        if !is_copy(object, snapshot.key.namespace.as_deref(), consumer_uid) {
+            continue;
+        }
         let is_declared = declared.contains(&(gvk.clone(), object.name().to_owned()))
             && object.namespace() == snapshot.key.namespace.as_deref();
         if !is_declared && !object.is_deleting() {
@@ -245,9 +258,22 @@ pub fn delete_held(key: &Key, gvk: &Gvk, object: &Object) -> Action {
     }
 }
 
-/// Whether an object at the target is a copy that the broker made for this object, and so may be replaced.
+/// Whether an object is a copy that the broker made for the object with this UID. The label alone says nothing: it is
+/// cloned with a Secret that somebody replicates or restores elsewhere.
+pub fn is_copy(object: &Object, namespace: Option<&str>, consumer_uid: &str) -> bool {
+    object.namespace() == namespace
+        && object.is_owned_by(consumer_uid)
+        && object.annotation(keys::RELATED_SOURCE).is_some()
+}
+
+/// Whether an object at the target may be replaced: the broker's own copy, also one for an object that stood under this
+/// name before, or one that the Go broker made, which owns no more than a plain reference.
 pub fn may_replace(there: &Object, request: &CopyRelated) -> bool {
-    there.label(keys::RELATED_TO) == Some(request.record.as_str()) || there.is_owned_by(&request.owner.uid)
+    let labelled = there.label(keys::RELATED_TO) == Some(request.record.as_str());
+    let owners = there.meta.owner_references.iter().flatten();
+    let referred = owners.clone().any(|owner| owner.uid == request.owner.uid)
+        && owners.clone().all(|owner| owner.controller != Some(true));
+    (labelled && there.annotation(keys::RELATED_SOURCE).is_some()) || referred
 }
 
 /// The document that is written at the consumer, or why there is none.

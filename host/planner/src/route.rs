@@ -25,11 +25,8 @@ pub enum Route {
 
 /// Chooses a provider.
 pub fn route(snapshot: &Snapshot, consumer: &Object, judged: Option<&Result<Vec<Verdict>, PluginFailure>>) -> Route {
-    if let Some(provider) = claimed(consumer)
-        && let Some(view) = snapshot.providers.get(&provider)
-        && (view.offers_unknown.is_some() || !view.copy.is_known())
-    {
-        return Route::Wait(format!("{provider}, which the object's annotation names, has not been read yet"));
+    if let Some(wait) = unread_claim(snapshot, consumer) {
+        return wait;
     }
     if snapshot.offers.is_empty() {
         return Route::Nowhere(no_offers(snapshot));
@@ -41,9 +38,14 @@ pub fn route(snapshot: &Snapshot, consumer: &Object, judged: Option<&Result<Vec<
     };
     let mut refusals = Vec::new();
     let mut candidates = Vec::new();
+    let mut failed = false;
     for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
         match verdict {
             Verdict::Refused(why) => refusals.push(refusal(offer, &why.join("; "))),
+            Verdict::Failed(why) => {
+                failed = true;
+                refusals.push(refusal(offer, why));
+            }
             Verdict::Accepted => match obstacle(snapshot, offer) {
                 Some(why) => refusals.push(refusal(offer, &why)),
                 None => candidates.push(offer),
@@ -53,20 +55,50 @@ pub fn route(snapshot: &Snapshot, consumer: &Object, judged: Option<&Result<Vec<
     if let Some(held) = candidates.iter().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
         return Route::To(Arc::clone(held));
     }
-    match candidates.into_iter().max_by_key(|offer| weight(&snapshot.key, offer)) {
-        Some(offer) => Route::To(Arc::clone(offer)),
-        None => Route::Nowhere(Finding::no(
-            reason::NO_MATCHING_OFFER,
-            format!("none of {} accepts it: {}", count(snapshot.offers.len()), refusals.join(" | ")),
-        )),
+    if let Some(offer) = candidates.into_iter().max_by_key(|offer| weight(&snapshot.key, offer)) {
+        return Route::To(Arc::clone(offer));
     }
+    let message = format!("none of {} accepts it: {}", count(snapshot.offers.len()), refusals.join(" | "));
+    // Who could not be judged might accept.
+    Route::Nowhere(if failed {
+        Finding::unknown(reason::PLUGIN_FAILED, message)
+    } else {
+        Finding::no(reason::NO_MATCHING_OFFER, message)
+    })
+}
+
+/// An object whose annotation names a provider that cannot be read may be there already: it is not placed twice.
+fn unread_claim(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
+    let provider = claimed(consumer)?;
+    let view = snapshot.providers.get(&provider)?;
+    let unread = |view: &View<_>| match view {
+        View::Unknown { why, failing } => Some((why.clone(), *failing)),
+        View::Absent | View::Present(()) => None,
+    };
+    let copies = match &view.copy {
+        View::Unknown { why, failing } => Some((why.clone(), *failing)),
+        View::Absent | View::Present(_) => None,
+    };
+    let (why, failing) = unread(&view.offers).or(copies)?;
+    let message = format!(
+        "{provider}, which the annotation {} names, cannot be read: {why}; if nothing of this object is there, remove the annotation",
+        keys::PROVIDER_CLUSTER
+    );
+    Some(if failing {
+        Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message))
+    } else {
+        Route::Wait(message)
+    })
 }
 
 fn no_offers(snapshot: &Snapshot) -> Finding {
     let unread: Vec<String> = snapshot
         .providers
         .iter()
-        .filter_map(|(name, view)| Some(format!("{name} ({})", view.offers_unknown.as_ref()?)))
+        .filter_map(|(name, view)| match &view.offers {
+            View::Unknown { why, .. } => Some(format!("{name} ({why})")),
+            View::Absent | View::Present(()) => None,
+        })
         .collect();
     let kind = &snapshot.key.gvk;
     let mut message = format!("no provider offers {kind}: an AcceptAPI for it is needed in a provider cluster");
@@ -88,6 +120,9 @@ fn count(offers: usize) -> String {
 /// What keeps a provider from taking an object that its offer accepts.
 fn obstacle(snapshot: &Snapshot, offer: &Offer) -> Option<String> {
     let view = snapshot.providers.get(&offer.provider)?;
+    if let View::Unknown { why, .. } = &view.offers {
+        return Some(format!("accepted it, but its offers cannot be read any more: {why}"));
+    }
     match &view.copy {
         View::Unknown { why, .. } => Some(format!("accepts it, but its copies cannot be read: {why}")),
         View::Present(copy) if !copy::is_claimed(copy, &snapshot.key) => Some(format!(

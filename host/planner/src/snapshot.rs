@@ -151,8 +151,8 @@ pub struct Offer {
 /// What is known of one provider that is attached.
 #[derive(Clone, Debug)]
 pub struct ProviderView {
-    /// `None` where its offers are known; else why they are not.
-    pub offers_unknown: Option<String>,
+    /// Whether its offers are known: `Absent` where it does not know what an offer is, and so has none.
+    pub offers: View<()>,
     /// The copy of this key's object there.
     pub copy: View<Arc<Object>>,
 }
@@ -271,6 +271,8 @@ pub struct Snapshot {
     pub shape: Shape,
     /// Its Assignment.
     pub record: View<Arc<Record>>,
+    /// Whether the version that the record names is watched too. If not, the key's version takes its place.
+    pub record_is_watched: bool,
     /// All offers for its resource, ordered by provider, namespace and name.
     pub offers: Vec<Arc<Offer>>,
     /// The attached providers.

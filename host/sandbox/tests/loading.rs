@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{HONEST, api, component, filter, filter_of_world, judge, sandbox, serve, source};
+use common::{HONEST, api, component_of_world, filter, filter_of_world, judge, sandbox, serve, source};
 use resource_broker_sandbox::{CallError, LoadError, Role, Sandbox, SandboxConfig, Source, Verdict};
 
 /// A filter that accepts its one offer.
@@ -39,7 +39,13 @@ async fn a_component_that_is_no_plugin_says_what_it_lacks() {
     let sandbox = sandbox(SandboxConfig::default());
     let empty = wat::parse_str("(component)").unwrap();
     assert!(matches!(error(&sandbox, empty).await, LoadError::MissingInterface { .. }));
-    let no_role = component("base", HONEST);
+    let world = r"
+        package test:guest;
+        world idle {
+          include resource-broker:plugin/base@0.1.0;
+          import resource-broker:plugin/documents@0.1.0;
+        }";
+    let no_role = component_of_world("idle", world, "", "");
     let error = error(&sandbox, no_role).await;
     assert_eq!(error, LoadError::NoRole);
     assert!(error.to_string().contains("status-transformer"), "{error}");
@@ -82,13 +88,13 @@ async fn another_version_of_the_interface_is_named_with_ours() {
     let sandbox = sandbox(SandboxConfig::default());
     let world = r"
         package test:guest;
-        world future {
+        world coming {
           include resource-broker:plugin/accept-filter-plugin@0.1.0;
           export resource-broker:plugin/later@0.2.0;
         }
         package resource-broker:plugin@0.2.0 { interface later { now: func() -> u32; } }";
     let export = r#"(func (export "resource-broker:plugin/later@0.2.0#now") (result i32) (i32.const 0))"#;
-    let component = filter_of_world("future", world, "", export, ACCEPTING);
+    let component = filter_of_world("coming", world, "", export, ACCEPTING);
     let error = error(&sandbox, component).await;
     assert!(matches!(&error, LoadError::Version { found, .. } if found == "0.2.0"), "{error}");
     assert!(error.to_string().contains("0.1.0"), "{error}");

@@ -94,7 +94,14 @@ impl Cache {
     pub fn state(&self, id: &StoreId, state: State) -> Dirty {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
-        let changed = inner.stores.get_mut(id).is_some_and(|store| store.set_state(state));
+        // A provider that does not know what an offer is has none.
+        let nothing = id.what == What::Offers && matches!(state, State::NotServed(_));
+        let Some(store) = inner.stores.get_mut(id) else { return dirty };
+        let changed = store.set_state(state);
+        let withdrawn = if nothing { store.replace(0, Vec::new()) } else { Vec::new() };
+        for change in withdrawn {
+            inner.changed(id, &change, &mut dirty);
+        }
         if changed {
             inner.all_after_state(id, &mut dirty);
         }
@@ -104,13 +111,13 @@ impl Cache {
     }
 
     /// A watch listed everything.
-    pub fn listed(&self, id: &StoreId, objects: Vec<Object>) -> Dirty {
+    pub fn listed(&self, id: &StoreId, version: &str, objects: Vec<Object>) -> Dirty {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
         let objects =
             if matches!(id.what, What::Sources(_)) { objects.into_iter().map(slim).collect() } else { objects };
         let Some(store) = inner.stores.get_mut(id) else { return dirty };
-        let changes = store.replace(objects);
+        let changes = store.replace(version.parse().unwrap_or_default(), objects);
         let synced = store.set_state(State::Synced);
         for change in changes {
             inner.changed(id, &change, &mut dirty);
@@ -121,6 +128,13 @@ impl Cache {
         drop(inner);
         self.settled.notify_waiters();
         dirty
+    }
+
+    /// A watch has shown everything up to a version.
+    pub fn seen_to(&self, id: &StoreId, version: &str) {
+        if let (Some(store), Ok(version)) = (self.lock().stores.get_mut(id), version.parse()) {
+            store.seen_to(version);
+        }
     }
 
     /// A watch shows an object.
@@ -217,7 +231,11 @@ impl Inner {
             What::Offers => self.offer_changed(&id.cluster, change, dirty),
             What::Kind(gvk) if id.cluster.role == Role::Consumer => {
                 if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
-                    dirty.now.push(WorkKey::Object(key_of(&id.cluster, gvk, object)));
+                    let key = key_of(&id.cluster, gvk, object);
+                    if change.new.is_none() {
+                        self.possible_copies(&key, dirty);
+                    }
+                    dirty.now.push(WorkKey::Object(key));
                 }
             }
             What::Kind(gvk) => self.copy_changed(&id.cluster, gvk, change, dirty),
@@ -246,8 +264,9 @@ impl Inner {
         }
         if let Some(old) = &old {
             self.forget_copies(old);
-            // A copy that no record names any more is the sweep's business.
-            dirty.now.extend(copy_targets(old).into_iter().map(WorkKey::Copy));
+            if let Some(key) = key_of_record(old).filter(|_| new.is_none()) {
+                self.possible_copies(&key, dirty);
+            }
         }
         let Some(record) = new else { return };
         if let Some(key) = key_of_record(&record) {
@@ -256,6 +275,12 @@ impl Inner {
             }
         }
         self.records.insert(record.name.clone(), record);
+    }
+
+    /// A copy that no record names any more, wherever it is, is the sweep's business.
+    fn possible_copies(&self, key: &Key, dirty: &mut Dirty) {
+        let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider);
+        dirty.now.extend(providers.map(|provider| WorkKey::Copy(key.copy_at(provider))));
     }
 
     fn forget_copies(&mut self, record: &Record) {
@@ -308,18 +333,27 @@ impl Inner {
             return;
         }
         for gvr in [&before, &after].into_iter().flatten() {
-            for gvk in self.kinds_of(gvr) {
+            for gvk in self.kinds_of(provider, gvr) {
                 self.routable(&gvk, provider, dirty);
             }
         }
     }
 
-    /// The watched kinds that a resource stands for.
-    pub(super) fn kinds_of(&self, gvr: &GroupVersionResource) -> Vec<Gvk> {
+    /// The watched kinds that a resource stands for at a provider.
+    pub(super) fn kinds_of(&self, provider: &ClusterName, gvr: &GroupVersionResource) -> Vec<Gvk> {
         let of = |gvk: &&Gvk| {
-            gvk.group == group_of(gvr) && gvk.version == gvr.version && self.plurals.get(*gvk) == Some(&gvr.resource)
+            gvk.group == gvr.group
+                && gvk.version == gvr.version
+                && self.plural_at(provider, gvk).is_some_and(|plural| plural == gvr.resource)
         };
         self.scope.kinds.iter().filter(of).cloned().collect()
+    }
+
+    /// A kind's plural as a cluster serves it; where it does not, as whoever was the first to say.
+    pub(super) fn plural_at(&self, cluster: &ClusterName, gvk: &Gvk) -> Option<&str> {
+        let store = self.store(cluster, What::Kind(gvk.clone()));
+        let there = store.and_then(|store| Some(store.resource.as_ref()?.plural.as_str()));
+        there.or_else(|| self.plurals.get(gvk).map(String::as_str))
     }
 
     /// Objects whose place may change with an offer of `provider`: those without one, and those that it holds.

@@ -110,6 +110,8 @@ struct Inner {
     scope: Scope,
     clusters: BTreeSet<ClusterName>,
     stores: HashMap<StoreId, Store>,
+    /// Whether most of what records name at a consumer is not there, by kind, and when that was counted.
+    vanished: HashMap<(ClusterName, Gvk), (Instant, Option<String>)>,
     /// Where the Assignments are watched.
     records_at: Option<StoreId>,
     records: HashMap<String, Arc<Record>>,
@@ -148,6 +150,7 @@ impl Cache {
             scope,
             clusters: BTreeSet::new(),
             stores: HashMap::new(),
+            vanished: HashMap::new(),
             records_at: None,
             records: HashMap::new(),
             copies: HashMap::new(),

@@ -1,6 +1,6 @@
 //! What one decision may look at, taken out of the cache at one moment.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use resource_broker_api::{
@@ -9,6 +9,8 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role},
     object::Object,
 };
+
+use tokio::time::Instant;
 
 use super::{
     Cache, Inner, State, StoreId, What,
@@ -22,6 +24,11 @@ use crate::planner::{
     sweep::{SweepSnapshot, claim},
 };
 
+/// How long a count of vanished objects holds.
+const RECOUNT: Duration = Duration::from_secs(5);
+/// So many may vanish at once and be believed.
+const FEW: usize = 20;
+
 fn now() -> Time {
     Time(Timestamp::now())
 }
@@ -33,16 +40,28 @@ impl Cache {
         let record = inner.record(&key.record_name());
         let assigned = record.present().and_then(|record| record.provider());
         let consumer_store = inner.store(&key.consumer, What::Kind(key.gvk.clone()));
-        let consumer = inner.view(&key.consumer, What::Kind(key.gvk.clone()), key.namespace.as_deref(), &key.name);
+        let mut consumer = inner.view(&key.consumer, What::Kind(key.gvk.clone()), key.namespace.as_deref(), &key.name);
         let shape = consumer_store.and_then(|store| Some(store.resource.as_ref()?.shape)).unwrap_or_default();
+        if matches!((&consumer, &record), (View::Absent, View::Present(_)))
+            && let Some(why) = inner.most_vanished(key)
+        {
+            consumer = View::Unknown { why, failing: true };
+        }
         let providers = inner.providers(key, assigned.as_ref());
         let copy = assigned.as_ref().and_then(|at| providers.get(at)?.copy.present().cloned());
         let mut needed = Vec::new();
-        let related = match (&assigned, &copy) {
-            (Some(provider), Some(copy)) => inner.related(key, provider, copy, &mut needed),
-            _ => Vec::new(),
+        let related = if let (Some(provider), Some(copy)) = (&assigned, &copy) {
+            inner.related(key, provider, copy, &mut needed)
+        } else {
+            inner.index_declared(key, &key.consumer, &[]);
+            Vec::new()
         };
+        let record_is_watched = record.present().is_none_or(|record| {
+            let recorded = &record.spec.consumer;
+            inner.scope.kinds.contains(&Gvk::new(&recorded.group, &recorded.version, &recorded.kind))
+        });
         let snapshot = Snapshot {
+            record_is_watched,
             now: now(),
             consumer,
             shape,
@@ -114,6 +133,37 @@ impl Inner {
         }
     }
 
+    /// Objects leave through their finalizer. Where most of a consumer's are gone without, this is more likely another
+    /// cluster, or one restored from before their time, than their end: nothing is taken down then.
+    fn most_vanished(&mut self, key: &Key) -> Option<String> {
+        let id = (key.consumer.clone(), key.gvk.clone());
+        if let Some((_, why)) = self.vanished.get(&id).filter(|(at, _)| at.elapsed() < RECOUNT) {
+            return why.clone();
+        }
+        let consumer = key.consumer.to_string();
+        let store = self.store(&key.consumer, What::Kind(key.gvk.clone()));
+        let (mut all, mut gone) = (0_usize, 0_usize);
+        for record in self.records.values().map(|record| &record.spec.consumer) {
+            if record.cluster == consumer && record.kind == key.gvk.kind && record.group == key.gvk.group {
+                all += 1;
+                let place = place(record.namespace.as_deref(), &record.name);
+                gone += usize::from(store.is_none_or(|store| store.get(&place).is_none()));
+            }
+        }
+        let why = (gone > FEW && gone * 2 > all).then(|| {
+            format!(
+                "{gone} of {all} recorded {} objects are not there although none was deleted: is this still the same \
+                 cluster? If they are gone for good, delete their Assignments",
+                key.gvk.kind
+            )
+        });
+        if let Some(why) = &why {
+            tracing::error!(cluster = %key.consumer, why, "nothing is taken down");
+        }
+        self.vanished.insert(id, (Instant::now(), why.clone()));
+        why
+    }
+
     fn record(&self, name: &str) -> View<Arc<Record>> {
         let store = self.records_at.as_ref().and_then(|id| self.stores.get(id));
         let why = store.map_or_else(|| Some("they have not been read yet".into()), super::Store::why_unread);
@@ -133,7 +183,7 @@ impl Inner {
             .map(|provider| {
                 let offers = self.store(provider, What::Offers);
                 let view = ProviderView {
-                    offers_unknown: offers.map_or_else(|| Some("not read yet".into()), super::Store::why_unread),
+                    offers: offers_view(offers),
                     copy: self.view(provider, What::Kind(key.gvk.clone()), key.namespace.as_deref(), &copy_name),
                 };
                 (provider.clone(), view)
@@ -142,10 +192,13 @@ impl Inner {
     }
 
     fn offers(&self, gvk: &Gvk) -> Vec<Arc<Offer>> {
-        let Some(plural) = self.plurals.get(gvk) else { return Vec::new() };
-        let gvr =
-            GroupVersionResource { group: gvk.group.clone(), version: gvk.version.clone(), resource: plural.clone() };
-        self.offers.get(&gvr).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        let of_version = self.offers.iter().filter(|(gvr, _)| gvr.group == gvk.group && gvr.version == gvk.version);
+        let mut offers: BTreeMap<&super::OfferId, &Arc<Offer>> = BTreeMap::new();
+        for (gvr, all) in of_version {
+            // A provider's own plural decides about its own offers, and about nobody else's.
+            offers.extend(all.iter().filter(|(id, _)| self.plural_at(&id.0, gvk) == Some(gvr.resource.as_str())));
+        }
+        offers.into_values().cloned().collect()
     }
 
     fn related(
@@ -195,7 +248,7 @@ impl Inner {
 
     fn served(&self, provider: &ClusterName, gvr: &GroupVersionResource) -> Served {
         let in_version = |gvk: &&Gvk| gvk.group == gvr.group && gvk.version == gvr.version;
-        let Some(gvk) = self.kinds_of(gvr).into_iter().next() else {
+        let Some(gvk) = self.kinds_of(provider, gvr).into_iter().next() else {
             let unresolved: Vec<&Gvk> =
                 self.scope.kinds.iter().filter(in_version).filter(|gvk| !self.plurals.contains_key(*gvk)).collect();
             return match unresolved.first() {
@@ -213,6 +266,18 @@ impl Inner {
             Some(State::Failing(why)) => Served::Unknown(why.clone()),
             Some(State::Starting) | None => Served::Unknown("it has not been read yet".into()),
         }
+    }
+}
+
+/// Whether a provider's offers are known. One that does not know what an offer is has none, and that is known.
+fn offers_view(store: Option<&super::Store>) -> View<()> {
+    match store {
+        None => View::Unknown { why: "they have not been read yet".into(), failing: false },
+        Some(store) if matches!(store.state(), State::NotServed(_)) => View::Absent,
+        Some(store) => match store.unread() {
+            Some((why, failing)) => View::Unknown { why, failing },
+            None => View::Present(()),
+        },
     }
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Store {
     state: State,
     since: Instant,
     objects: HashMap<Place, Held>,
+    /// The newest version that lists, events and bookmarks showed; our own writes do not count.
+    seen_to: u64,
     /// UIDs whose end we caused ourselves: older events of theirs may still come.
     ended: HashSet<String>,
 }
@@ -72,6 +74,7 @@ impl Store {
             state: State::Starting,
             since: Instant::now(),
             objects: HashMap::new(),
+            seen_to: 0,
             ended: HashSet::new(),
         }
     }
@@ -88,13 +91,12 @@ impl Store {
 
     /// Changes the state; `true` if it did.
     pub(super) fn set_state(&mut self, state: State) -> bool {
-        let changed = self.state != state;
-        if changed {
-            let was_waiting = !self.is_synced();
-            self.state = state;
-            if !was_waiting || self.is_synced() {
-                self.since = Instant::now();
-            }
+        // Another text for the same trouble is no change: it would wake every key at a stranger's will.
+        let changed = std::mem::discriminant(&self.state) != std::mem::discriminant(&state);
+        let was_waiting = !self.is_synced();
+        self.state = state;
+        if changed && (!was_waiting || self.is_synced()) {
+            self.since = Instant::now();
         }
         changed
     }
@@ -108,14 +110,18 @@ impl Store {
         }
     }
 
+    /// Why the store cannot be believed, and whether that has lasted long enough to be told.
+    pub(super) fn unread(&self) -> Option<(String, bool)> {
+        let lasts = self.since.elapsed() >= PATIENCE && self.state != State::Starting;
+        self.why_unread().map(|why| (why, lasts))
+    }
+
     /// What is known of one object.
     pub(super) fn view(&self, place: &Place) -> View<Arc<Object>> {
-        match (self.why_unread(), self.objects.get(place)) {
+        match (self.unread(), self.objects.get(place)) {
             (None, Some(held)) => View::Present(held.object.clone()),
             (None, None) => View::Absent,
-            (Some(why), _) => {
-                View::Unknown { why, failing: self.since.elapsed() >= PATIENCE && self.state != State::Starting }
-            }
+            (Some((why, failing)), _) => View::Unknown { why, failing },
         }
     }
 
@@ -129,18 +135,20 @@ impl Store {
         self.objects.iter().map(|(place, held)| (place, &held.object))
     }
 
-    /// Takes a whole list in. Our own writes that are newer than all of it stay: the watch that follows brings them.
-    pub(super) fn replace(&mut self, objects: Vec<Object>) -> Vec<Change> {
-        let newest = objects.iter().map(Object::revision).max().unwrap_or_default();
+    /// Takes a whole list of `version` in. Our own writes that are newer stay: the watch that follows brings them. A list
+    /// that is older than what was seen before is of a restored cluster, and all is as it says.
+    pub(super) fn replace(&mut self, version: u64, objects: Vec<Object>) -> Vec<Change> {
+        let rewound = version < self.seen_to;
         let mut before = std::mem::take(&mut self.objects);
         let mut changes = Vec::new();
         self.ended.clear();
+        self.seen_to = version;
         for object in objects {
             let place = place(object.namespace(), object.name());
             let old = before.remove(&place).map(|held| held.object);
-            if let Some(old) =
-                old.as_ref().filter(|old| old.uid() == object.uid() && old.revision() >= object.revision())
-            {
+            let is_newer =
+                |old: &&Arc<Object>| !rewound && old.uid() == object.uid() && old.revision() >= object.revision();
+            if let Some(old) = old.as_ref().filter(is_newer) {
                 self.objects.insert(place, Held { object: old.clone(), unconfirmed: false });
                 continue;
             }
@@ -149,7 +157,7 @@ impl Store {
             self.objects.insert(place, Held { object, unconfirmed: false });
         }
         for (place, held) in before {
-            if held.unconfirmed && held.object.revision() > newest {
+            if !rewound && held.unconfirmed && held.object.revision() > version {
                 self.objects.insert(place, held);
             } else {
                 changes.push(Change { old: Some(held.object), new: None });
@@ -158,8 +166,14 @@ impl Store {
         changes
     }
 
+    /// The watch has shown everything up to this version.
+    pub(super) fn seen_to(&mut self, version: u64) {
+        self.seen_to = self.seen_to.max(version);
+    }
+
     /// Takes in an object that the watch shows.
     pub(super) fn seen(&mut self, object: Object) -> Option<Change> {
+        self.seen_to(object.revision());
         if self.ended.contains(object.uid()) {
             return None;
         }
@@ -168,6 +182,12 @@ impl Store {
 
     /// Takes in what the API server answered to our own write.
     pub(super) fn wrote(&mut self, object: Object) -> Option<Change> {
+        let held = self.objects.get(&place(object.namespace(), object.name()));
+        let is_held = held.is_some_and(|held| held.object.uid() == object.uid());
+        // The watch has been there already, and showed its end.
+        if !is_held && object.revision() <= self.seen_to {
+            return None;
+        }
         self.put(object, true)
     }
 
@@ -186,6 +206,7 @@ impl Store {
 
     /// The watch says that an object ended.
     pub(super) fn deleted(&mut self, object: &Object) -> Option<Change> {
+        self.seen_to(object.revision());
         self.ended.remove(object.uid());
         let place = place(object.namespace(), object.name());
         let is_it = self.objects.get(&place).is_some_and(|held| held.object.uid() == object.uid());
@@ -223,7 +244,7 @@ mod tests {
     #[tokio::test]
     async fn an_echo_of_our_own_write_is_no_change_and_an_older_event_is_not_believed() {
         let mut store = Store::new();
-        store.replace(vec![object("a", "1", 5)]);
+        store.replace(5, vec![object("a", "1", 5)]);
         assert!(store.wrote(object("a", "1", 9)).is_some());
         assert!(store.seen(object("a", "1", 7)).is_none(), "an event from before our write");
         assert!(store.seen(object("a", "1", 9)).is_none(), "the echo");
@@ -233,7 +254,7 @@ mod tests {
     #[tokio::test]
     async fn what_we_ended_is_not_brought_back_by_an_old_event() {
         let mut store = Store::new();
-        store.replace(vec![object("a", "1", 5)]);
+        store.replace(5, vec![object("a", "1", 5)]);
         assert!(store.ended(&place(None, "a"), "other").is_none());
         assert!(store.ended(&place(None, "a"), "1").is_some());
         assert!(store.seen(object("a", "1", 6)).is_none());
@@ -245,14 +266,33 @@ mod tests {
     #[tokio::test]
     async fn a_list_from_before_our_write_does_not_undo_it() {
         let mut store = Store::new();
-        store.replace(vec![object("a", "1", 5), object("old", "2", 4)]);
+        store.replace(5, vec![object("a", "1", 5), object("old", "2", 4)]);
         store.wrote(object("b", "3", 9));
         store.wrote(object("a", "1", 8));
-        let changes = store.replace(vec![object("a", "1", 5)]);
+        let changes = store.replace(6, vec![object("a", "1", 5)]);
         assert_eq!(versions(&store), [("a".into(), 8), ("b".into(), 9)]);
         assert_eq!(changes.len(), 1, "only the end of `old`");
-        let changes = store.replace(vec![object("a", "1", 12)]);
-        assert_eq!(versions(&store), [("a".into(), 12)], "b is older than what the list shows, and not in it");
+        let changes = store.replace(12, vec![object("a", "1", 10)]);
+        assert_eq!(versions(&store), [("a".into(), 10)], "b is older than the list, and not in it");
         assert_eq!(changes.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_late_answer_does_not_bring_back_what_the_watch_showed_the_end_of() {
+        let mut store = Store::new();
+        store.replace(5, vec![]);
+        store.seen(object("a", "1", 6));
+        store.deleted(&object("a", "1", 8));
+        assert!(store.wrote(object("a", "1", 7)).is_none());
+        assert!(store.wrote(object("a", "2", 9)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_restored_cluster_is_believed_although_its_versions_are_lower() {
+        let mut store = Store::new();
+        store.replace(900, vec![object("a", "1", 900), object("b", "2", 800)]);
+        let changes = store.replace(400, vec![object("a", "1", 300)]);
+        assert_eq!((versions(&store), changes.len()), (vec![("a".into(), 300)], 2));
+        assert!(store.seen(object("a", "1", 401)).is_some());
     }
 }

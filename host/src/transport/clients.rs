@@ -68,8 +68,9 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
             texts.push(text);
             break;
         }
-        // kube's own wrappers repeat what they wrap.
-        if !(error.is::<kube::Error>() && error.source().is_some()) {
+        // These wrappers say nothing that their sources do not.
+        let wraps = error.is::<kube::Error>() || error.is::<hyper_util::client::legacy::Error>();
+        if !wraps || error.source().is_none() {
             texts.push(error.to_string());
         }
         next = error.source();

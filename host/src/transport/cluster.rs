@@ -283,8 +283,12 @@ impl Cluster {
         if matches!(outcome, Err(RequestError::Timeout { .. } | RequestError::Network { .. })) {
             return Some(self.next_pause());
         }
-        lock(&self.breaker).end_probing();
-        None
+        // Old requests may have failed since, and have found this task still at it: then it goes on.
+        let mut breaker = lock(&self.breaker);
+        breaker.end_probing();
+        let now = Instant::now();
+        let again = matches!(breaker.verdict(now), Verdict::Down { .. }) && breaker.begin_probing();
+        again.then(|| breaker.pause(now))
     }
 
     fn next_pause(&self) -> Duration {

@@ -79,11 +79,8 @@ fn is_apply(headers: &HeaderMap) -> bool {
 /// Whether an API server's path ends in a resource and not in an object's name.
 fn names_collection(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let below_version = match parts.as_slice() {
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-        _ => return false,
-    };
-    matches!(below_version, [_] | ["namespaces", _, _])
+    let (["api", _, below @ ..] | ["apis", _, _, below @ ..]) = parts.as_slice() else { return false };
+    matches!(below, [_] | ["namespaces", _, _])
 }
 
 /// Where a request went: which cluster, what it wanted, and the path without its query.

@@ -177,7 +177,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_asked_for_is_kept_but_not_for_ever() {
         let limiter = Limiter::new();
-        limiter.throttled(Some(Duration::from_secs(86_400)));
+        limiter.throttled(Some(Duration::from_hours(24)));
         assert_eq!(limiter.acquire(PATIENCE).await.err(), Some(MAX_RETRY_AFTER));
         tokio::time::advance(MAX_RETRY_AFTER).await;
         assert!(!is_full(&limiter).await);

@@ -188,7 +188,7 @@ mod tests {
 
     use super::*;
 
-    fn judge(object: Value, filters: &[Value]) -> Vec<Violation> {
+    fn judge(object: &Value, filters: &[Value]) -> Vec<Violation> {
         let object = Document::from(json!({ "spec": object }));
         let offer = Offer {
             provider: "provider#nestor".to_owned(),
@@ -206,29 +206,29 @@ mod tests {
     }
 
     /// The rules that `value` at `spec.v` breaks.
-    fn broken(value: Value, mut filter: Value) -> Vec<String> {
+    fn broken(value: &Value, mut filter: Value) -> Vec<String> {
         filter["key"] = json!("v");
-        judge(json!({ "v": value }), &[filter]).into_iter().map(|violation| violation.rule).collect()
+        judge(&json!({ "v": value }), &[filter]).into_iter().map(|violation| violation.rule).collect()
     }
 
     #[test]
     fn value_in() {
         let list = json!({"valueIn": ["amd64", "16", "true", "1.50", ""]});
         for value in [json!("amd64"), json!("16"), json!(16), json!(true), json!(""), json!("1.50")] {
-            assert!(broken(value.clone(), list.clone()).is_empty(), "{value}");
+            assert!(broken(&value, list.clone()).is_empty(), "{value}");
         }
         for value in [json!("AMD64"), json!("amd"), json!(17), json!(false), json!("1.5"), json!({"a": 1})] {
-            assert_eq!(broken(value.clone(), list.clone()), ["valueIn"], "{value}");
+            assert_eq!(broken(&value, list.clone()), ["valueIn"], "{value}");
         }
-        assert!(broken(json!(16), json!({"valueIn": [16]})).is_empty());
-        assert_eq!(broken(json!("a"), json!({"valueIn": [1]})), ["valueIn"]);
+        assert!(broken(&json!(16), json!({"valueIn": [16]})).is_empty());
+        assert_eq!(broken(&json!("a"), json!({"valueIn": [1]})), ["valueIn"]);
     }
 
     #[test]
     fn boundary() {
         let between = json!({"boundary": {"min": 1, "max": "16.5"}});
         for value in [json!(1), json!(1.0), json!("1"), json!("16"), json!(16.5), json!("16.50"), json!("1e1")] {
-            assert!(broken(value.clone(), between.clone()).is_empty(), "{value}");
+            assert!(broken(&value, between.clone()).is_empty(), "{value}");
         }
         for value in [
             json!(0),
@@ -241,38 +241,38 @@ mod tests {
             json!(true),
             json!({"min": 2}),
         ] {
-            assert_eq!(broken(value.clone(), between.clone()), ["boundary"], "{value}");
+            assert_eq!(broken(&value, between.clone()), ["boundary"], "{value}");
         }
-        assert!(broken(json!(-9), json!({"boundary": {"max": 0}})).is_empty());
-        assert_eq!(broken(json!(1), json!({"boundary": {"max": 0}})), ["boundary"]);
-        assert!(broken(json!(9), json!({"boundary": {"min": 0}})).is_empty());
-        assert_eq!(broken(json!(-1), json!({"boundary": {"min": 0}})), ["boundary"]);
+        assert!(broken(&json!(-9), json!({"boundary": {"max": 0}})).is_empty());
+        assert_eq!(broken(&json!(1), json!({"boundary": {"max": 0}})), ["boundary"]);
+        assert!(broken(&json!(9), json!({"boundary": {"min": 0}})).is_empty());
+        assert_eq!(broken(&json!(-1), json!({"boundary": {"min": 0}})), ["boundary"]);
     }
 
     #[test]
     fn boundary_is_exact_where_floating_point_is_not() {
         let object: Value = serde_json::from_str("9007199254740993").unwrap();
-        assert_eq!(broken(object, json!({"boundary": {"max": 9_007_199_254_740_992_u64}})), ["boundary"]);
+        assert_eq!(broken(&object, json!({"boundary": {"max": 9_007_199_254_740_992_u64}})), ["boundary"]);
         let object: Value = serde_json::from_str("1e400").unwrap();
-        assert_eq!(broken(object, json!({"boundary": {"max": "1e399"}})), ["boundary"]);
+        assert_eq!(broken(&object, json!({"boundary": {"max": "1e399"}})), ["boundary"]);
     }
 
     #[test]
     fn suffix() {
         let corp = json!({"suffix": ".corp.com"});
         for value in [json!("a.corp.com"), json!(".corp.com")] {
-            assert!(broken(value.clone(), corp.clone()).is_empty(), "{value}");
+            assert!(broken(&value, corp.clone()).is_empty(), "{value}");
         }
         for value in [json!("corp.com"), json!("a.corp.com "), json!("a.CORP.com"), json!(""), json!(1), json!({})] {
-            assert_eq!(broken(value.clone(), corp.clone()), ["suffix"], "{value}");
+            assert_eq!(broken(&value, corp.clone()), ["suffix"], "{value}");
         }
-        assert!(broken(json!(125), json!({"suffix": "25"})).is_empty());
+        assert!(broken(&json!(125), json!({"suffix": "25"})).is_empty());
     }
 
     #[test]
     fn a_missing_field_is_not_violated() {
         let all = json!({"valueIn": ["x"], "boundary": {"min": 1}, "suffix": "y"});
-        assert!(broken(Value::Null, all.clone()).is_empty());
+        assert!(broken(&Value::Null, all.clone()).is_empty());
         for (key, object) in [
             ("v", json!({})),
             ("a.b", json!({"a": {}})),
@@ -283,7 +283,7 @@ mod tests {
         ] {
             let mut filter = all.clone();
             filter["key"] = json!(key);
-            assert!(judge(object.clone(), &[filter]).is_empty(), "{key} in {object}");
+            assert!(judge(&object, &[filter]).is_empty(), "{key} in {object}");
         }
     }
 
@@ -291,8 +291,8 @@ mod tests {
     fn nested_keys() {
         let object = json!({"a": {"b": {"c": "x"}, "list": [{"n": 3}], "d.e": "dotted"}});
         for (key, held, broken) in [("a.b.c", "x", "y"), ("a.list.0.n", "3", "4"), (r"a.d\.e", "dotted", "plain")] {
-            assert!(judge(object.clone(), &[json!({"key": key, "valueIn": [held]})]).is_empty(), "{key}");
-            assert_eq!(judge(object.clone(), &[json!({"key": key, "valueIn": [broken]})]).len(), 1, "{key}");
+            assert!(judge(&object, &[json!({"key": key, "valueIn": [held]})]).is_empty(), "{key}");
+            assert_eq!(judge(&object, &[json!({"key": key, "valueIn": [broken]})]).len(), 1, "{key}");
         }
     }
 
@@ -307,9 +307,9 @@ mod tests {
             (json!([["1"]]), json!(["valueIn", "boundary", "suffix"])),
         ] {
             let filter = json!({"valueIn": ["1", "2", "1x", "2x"], "boundary": {"max": 5}, "suffix": "x"});
-            assert_eq!(json!(broken(value.clone(), filter)), rules, "{value}");
+            assert_eq!(json!(broken(&value, filter)), rules, "{value}");
         }
-        let violations = judge(json!({"v": ["a", "c", "d"]}), &[json!({"key": "v", "valueIn": ["a"]})]);
+        let violations = judge(&json!({"v": ["a", "c", "d"]}), &[json!({"key": "v", "valueIn": ["a"]})]);
         assert_eq!(violations.len(), 1);
         assert_eq!(violations[0].found.as_deref(), Some("c"));
         assert_eq!(violations[0].message, r#"spec.v.1 is "c", which is not one of a"#);
@@ -319,15 +319,15 @@ mod tests {
     fn an_empty_rule_asks_for_nothing() {
         for value in [json!("x"), json!(1), json!({"a": 1}), json!(["y"])] {
             let filter = json!({"valueIn": [], "boundary": {}, "suffix": ""});
-            assert!(broken(value.clone(), filter).is_empty(), "{value}");
+            assert!(broken(&value, filter).is_empty(), "{value}");
         }
-        assert!(judge(json!({"v": 1}), &[]).is_empty());
+        assert!(judge(&json!({"v": 1}), &[]).is_empty());
     }
 
     #[test]
     fn every_broken_rule_of_every_filter_is_reported() {
         let violations = judge(
-            json!({"fqdn": "a.example.org", "nodes": "9"}),
+            &json!({"fqdn": "a.example.org", "nodes": "9"}),
             &[
                 json!({"key": "fqdn", "suffix": ".corp.com", "valueIn": ["b.corp.com"]}),
                 json!({"key": "nodes", "boundary": {"min": 1, "max": 5}}),
@@ -360,7 +360,7 @@ mod tests {
             (json!("text"), "#0", ""),
         ] {
             for object in [json!({"v": "x"}), json!({})] {
-                let violations = judge(object, std::slice::from_ref(&filter));
+                let violations = judge(&object, std::slice::from_ref(&filter));
                 assert_eq!(violations.len(), 1, "{filter}");
                 assert_eq!((violations[0].filter.as_str(), violations[0].rule.as_str()), (key, rule), "{filter}");
             }
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn long_values_and_lists_are_shortened() {
         let values: Vec<String> = (0..1000).map(|n| format!("value-{n}")).collect();
-        let violations = judge(json!({"v": "ü".repeat(1000)}), &[json!({"key": "v", "valueIn": values})]);
+        let violations = judge(&json!({"v": "ü".repeat(1000)}), &[json!({"key": "v", "valueIn": values})]);
         assert!(violations[0].message.chars().count() < 3 * SHOWN, "{}", violations[0].message);
         assert!(violations[0].expected.ends_with('…'));
     }

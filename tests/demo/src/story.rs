@@ -188,7 +188,7 @@ impl Teller<'_> {
     async fn run(&mut self, context: &str, args: &[&str]) -> Result<String> {
         self.stage.command(&self.kubectl.line(context, args));
         let output = self.kubectl.run(context, args, None).await?;
-        self.stage.output(if output.is_empty() { "(nothing)" } else { &output });
+        self.stage.output(&output);
         Ok(output)
     }
 }
@@ -224,6 +224,7 @@ impl Kubectl {
         format!("{name} --context {context} {}", quoted.collect::<Vec<_>>().join(" "))
     }
 
+    /// What a terminal would show: kubectl says on standard error that it found nothing.
     async fn run(&self, context: &str, args: &[&str], input: Option<&str>) -> Result<String> {
         let mut child = Command::new(&self.program)
             .env("KUBECONFIG", &self.kubeconfig)
@@ -241,9 +242,10 @@ impl Kubectl {
             stdin.write_all(input.unwrap_or_default().as_bytes()).await.context("cannot write to kubectl")?;
         }
         let output = child.wait_with_output().await.context("cannot wait for kubectl")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            bail!("{}: {}", self.line(context, args), String::from_utf8_lossy(&output.stderr).trim());
+            bail!("{}: {}", self.line(context, args), complaint.trim());
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &complaint)
     }
 }

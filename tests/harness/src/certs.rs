@@ -46,7 +46,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.sign(params)
+        self.sign(&params)
     }
 
     /// A certificate that Kubernetes reads as `user` in `groups` (two at most).
@@ -63,10 +63,10 @@ impl Authority {
             bail!("user {user} in {} groups: a client certificate of the harness holds two at most", groups.len());
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Result<Identity> {
+    fn sign(&self, params: &CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate().context("cannot make a key")?;
         let certificate = params.signed_by(&key, &self.issuer).context("cannot sign a certificate")?;
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })

@@ -128,7 +128,7 @@ impl Cluster {
         let options = KubeConfigOptions::default();
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.context("not a kubeconfig")?;
         // Nobody waits for ever for a server that a test has paused.
-        config.read_timeout = Some(Duration::from_secs(300));
+        config.read_timeout = Some(Duration::from_mins(5));
         Client::try_from(config).with_context(|| format!("{}: no client", self.name))
     }
 

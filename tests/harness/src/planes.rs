@@ -35,7 +35,7 @@ impl Planes {
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Planes> = OnceCell::const_new();
         let started = SHARED.get_or_try_init(async || Self::start(Guard::temporary()?).await).await;
-        started.unwrap_or_else(|error| panic!("no control planes: {error:?}"))
+        started.unwrap_or_else(|error| panic!("no control planes: {error:#}"))
     }
 
     /// Starts etcd with its data in the guard's folder.
@@ -55,7 +55,7 @@ impl Planes {
     ///
     /// When its API server does not start.
     pub async fn cluster(&self, name: &str) -> Arc<Cluster> {
-        self.try_cluster(name).await.unwrap_or_else(|error| panic!("no cluster {name}: {error:?}"))
+        self.try_cluster(name).await.unwrap_or_else(|error| panic!("no cluster {name}: {error:#}"))
     }
 
     /// Several clusters, started at the same time.
@@ -64,7 +64,7 @@ impl Planes {
     ///
     /// When one of their API servers does not start.
     pub async fn clusters<const N: usize>(&self, names: [&str; N]) -> [Arc<Cluster>; N] {
-        self.try_clusters(names).await.unwrap_or_else(|error| panic!("no clusters {names:?}: {error:?}"))
+        self.try_clusters(names).await.unwrap_or_else(|error| panic!("no clusters {names:?}: {error:#}"))
     }
 
     /// As [`cluster`](Self::cluster), with the reason as an error.

@@ -83,6 +83,6 @@ pub enum Failed {}
 impl<E: Into<anyhow::Error> + Debug> From<E> for Failed {
     #[track_caller]
     fn from(error: E) -> Self {
-        panic!("{:?}", error.into())
+        panic!("{:#}", error.into())
     }
 }

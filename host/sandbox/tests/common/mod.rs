@@ -38,10 +38,14 @@ pub(crate) fn component(world: &str, body: &str) -> Vec<u8> {
     encode(world, None, &format!("(module {IMPORTS} {PRELUDE} {body})"))
 }
 
-/// A filter of a world of its own, which the package `wit` defines, and which has `imports` of its own.
-pub(crate) fn filter_of_world(world: &str, wit: &str, imports: &str, functions: &str, body: &str) -> Vec<u8> {
-    let body = filter_body(functions, body);
+/// A component of a world of its own, which the package `wit` defines, and which has `imports` of its own.
+pub(crate) fn component_of_world(world: &str, wit: &str, imports: &str, body: &str) -> Vec<u8> {
     encode(world, Some(wit), &format!("(module {IMPORTS} {imports} {PRELUDE} {HONEST} {body})"))
+}
+
+/// A filter of a world of its own.
+pub(crate) fn filter_of_world(world: &str, wit: &str, imports: &str, functions: &str, body: &str) -> Vec<u8> {
+    component_of_world(world, wit, imports, &filter_body(functions, body))
 }
 
 fn encode(world: &str, wit: Option<&str>, core: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The command line of the issuer.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -23,8 +24,18 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("demo-issuer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Comes back only if it cannot begin.
+async fn run(args: &Args) -> Result<()> {
     let path = args.kubeconfig.display();
     let kubeconfig = Kubeconfig::read_from(&args.kubeconfig).with_context(|| format!("cannot read {path}"))?;
     let options = KubeConfigOptions::default();
