@@ -331,7 +331,7 @@ impl Apply {
         if let Some(there) = there.filter(|there| related::may_replace(there, request)) {
             self.delete(&request.target, there.uid(), Part::Related).await?;
         }
-        let message = format!("{} is declared, but it is not there", request.source);
+        let message = format!("{} declares {}, but it is not there yet", request.source.cluster, request.source);
         Err(found(Finding::no(reason::RELATED_MISSING, message), "related"))
     }
 

@@ -228,7 +228,7 @@ mod tests {
         assert_eq!((queue.next().await.0, start.elapsed().as_secs()), (2, 3));
         assert_eq!((queue.next().await.0, start.elapsed().as_secs()), (1, 5));
         queue.done(&1);
-        queue.add_after(1, Duration::from_secs(60));
+        queue.add_after(1, Duration::from_mins(1));
         queue.add(1);
         assert_eq!((queue.next().await.0, start.elapsed().as_secs()), (1, 5));
         queue.done(&1);

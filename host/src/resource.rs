@@ -105,7 +105,11 @@ impl Resource {
             Patch::Json => "application/json-patch+json",
             Patch::Apply { .. } => "application/apply-patch+yaml",
         };
-        with_body(Request::patch(place), content_type, body)
+        let text = match patch {
+            Patch::Apply { .. } => yaml(&body.to_string()),
+            Patch::Merge | Patch::Json => body.to_string(),
+        };
+        with_text(Request::patch(place), content_type, text)
     }
 
     /// The request that deletes an object with this UID, and no other of its name.
@@ -125,10 +129,35 @@ fn with_body(
     content_type: &str,
     body: &Value,
 ) -> Result<Request<Vec<u8>>, http::Error> {
-    builder
-        .header(http::header::CONTENT_TYPE, content_type)
-        .header(http::header::ACCEPT, JSON)
-        .body(body.to_string().into_bytes())
+    with_text(builder, content_type, body.to_string())
+}
+
+fn with_text(
+    builder: http::request::Builder,
+    content_type: &str,
+    text: String,
+) -> Result<Request<Vec<u8>>, http::Error> {
+    builder.header(http::header::CONTENT_TYPE, content_type).header(http::header::ACCEPT, JSON).body(text.into_bytes())
+}
+
+/// JSON that YAML parsers read as it is meant: they refuse some characters that JSON allows in a text, and take others for
+/// line breaks. All of these can only be inside a text, where an escape means the same.
+fn yaml(json: &str) -> String {
+    use std::fmt::Write as _;
+    let special =
+        |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    if !json.contains(special) {
+        return json.to_owned();
+    }
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if special(c) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+        text
+    })
 }
 
 /// The path below which a group and version is served.
@@ -160,6 +189,16 @@ mod tests {
         assert_eq!(secrets.all(), "/api/v1/secrets");
         let things = Resource { namespaced: false, ..Resource::known(Gvk::new("g.io", "v2", "Thing"), "things") };
         assert_eq!(things.object(Some("ignored"), "x"), "/apis/g.io/v2/things/x");
+    }
+
+    #[test]
+    fn what_yaml_reads_otherwise_is_escaped_in_an_apply() {
+        let things = Resource::known(Gvk::new("g.io", "v2", "Thing"), "things");
+        let body = serde_json::json!({"text": "a\u{7f}b\u{85}c\u{2028}d\u{feff}ü😀\n"});
+        let request = things.patch(None, "x", "", Patch::Apply { force: false }, &body).unwrap();
+        let text = String::from_utf8(request.into_body()).unwrap();
+        assert_eq!(text, r#"{"text":"a\u007fb\u0085c\u2028d\ufeffü😀\n"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), body);
     }
 
     #[test]

@@ -100,6 +100,11 @@ pub fn copy(
         }
     }
     let body = wanted(key, consumer);
+    if let Some(field) = consumer.fields.keys().find(|name| *name != "status" && body.get(name.as_str()).is_none()) {
+        let message =
+            format!("{field} nests too deep to be copied (127 levels at most); what {provider} has stays as it was");
+        return blocked(reason::INVALID, message);
+    }
     if copy.is_some_and(|copy| owned::in_step(&body, copy)) {
         return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
     }

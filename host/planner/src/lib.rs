@@ -281,7 +281,7 @@ fn in_service(
     let mut synced =
         Finding::no(reason::NOT_ACCEPTED, format!("the copy at {provider} stays as it was: {}", accepted.message));
     if frozen {
-        if snapshot.copy().is_none() || accepted.reason == reason::PLUGIN_FAILED {
+        if snapshot.copy().is_none() || accepted.holds == Holds::Unknown {
             synced = Finding { holds: Holds::Unknown, ..accepted.clone() };
         }
     } else {
@@ -313,9 +313,14 @@ fn in_service(
     if let Some(failure) = failure(snapshot) {
         synced = Finding::no(failure.reason, failure.message.clone());
     }
+    let unreadable = copy.is_some_and(|copy| status::is_unreadable(copy));
+    if unreadable {
+        let message = format!("the status at {provider} nests too deep to be shown (127 levels at most); the last one stands");
+        synced = Finding::no(reason::INVALID, message);
+    }
     // Of a provider that is not attached, what it said last stands.
-    let is_attached = snapshot.providers.contains_key(provider);
-    let status = if is_attached { copy.and_then(|copy| copy.field("status")) } else { consumer.field("status") };
+    let is_heard = snapshot.providers.contains_key(provider) && !unreadable;
+    let status = if is_heard { copy.and_then(|copy| copy.field("status")) } else { consumer.field("status") };
     let ready = status::ready(provider, snapshot.shape, status.as_ref());
     let (shown, synced) = match &answers.transform {
         Some(Ok(shown)) if !is_status_refused(snapshot) => (shown.clone(), synced),

@@ -142,8 +142,15 @@ mod tests {
         check(true, &want, &json!({"spec": {"a": 1}}), &owned);
         check(true, &want, &json!({"spec": {"a": 1, "defaulted": 2}}), &owned);
         check(false, &want, &json!({"spec": {"a": 2}}), &owned);
-        // Changed by hand to the value that we want: no longer ours alone, but the same.
-        check(false, &want, &json!({"spec": {"a": 1}}), &json!({"f:spec": {}}));
+        // Changed by hand to the value that we want, beside another field of ours: it is taken back.
+        check(
+            false,
+            &json!({"spec": {"a": 1, "b": 2}}),
+            &json!({"spec": {"a": 1, "b": 2}}),
+            &json!({"f:spec": {"f:b": {}}}),
+        );
+        // An atomic map is owned as one.
+        check(true, &want, &json!({"spec": {"a": 1}}), &json!({"f:spec": {}}));
         check(false, &want, &json!({"spec": {"a": 1, "b": 2}}), &json!({"f:spec": {"f:a": {}, "f:b": {}}}));
         check(false, &want, &json!({"spec": {"a": 1}, "data": {}}), &json!({"f:spec": {"f:a": {}}, "f:data": {}}));
     }

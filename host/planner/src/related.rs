@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use resource_broker_api::{
-    conditions::reason,
+    conditions::{SYNCED, reason},
     keys,
-    names::{ClusterName, Gvk},
+    names::{ClusterName, Gvk, MAX_NAME},
     object::Object,
 };
 use serde_json::{Map, Value, json};
@@ -173,13 +173,19 @@ fn one(
             }
             return;
         }
+        Watched::View(View::Absent) if matches!(existing, Existing::NoneOfOurs) && may_be_late(snapshot, &source) => {}
         Watched::View(View::Absent) => {
             step.problem(reason::RELATED_MISSING, format!("{provider} declares {source}, but it is not there yet"));
-            if let Existing::Ours(object) = existing {
-                let guards = vec![Guard::Gone(source)];
-                step.actions.push(Action::Delete { target, uid: object.uid().into(), guards });
+            match existing {
+                Existing::Ours(object) => {
+                    let guards = vec![Guard::Gone(source)];
+                    step.actions.push(Action::Delete { target, uid: object.uid().into(), guards });
+                    return;
+                }
+                Existing::NoneOfOurs => return,
+                // Whether a copy is to be taken away takes a read, which the write below begins with.
+                Existing::Unknown => {}
             }
-            return;
         }
         Watched::View(View::Present(at_provider)) => {
             if let Existing::Ours(object) = &existing
@@ -205,6 +211,24 @@ fn one(
         owner: owner(&snapshot.key, consumer),
         record: record.to_owned(),
     })));
+}
+
+/// Whether the watch of a source may only be behind the one that showed the status which declares it: the read that copying
+/// begins with tells. Once the record says that something is in the way, whatever it is, the watch alone is waited for:
+/// what that read found would not be what is told, and so it would be made at every pass.
+fn may_be_late(snapshot: &Snapshot, source: &Target) -> bool {
+    let told = snapshot
+        .record
+        .present()
+        .is_some_and(|record| record.status.conditions.iter().any(|it| it.type_ == SYNCED && it.status != "True"));
+    // What cannot be a name cannot be there either.
+    !told && source.namespace.iter().chain([&source.name]).all(|name| is_name(name))
+}
+
+/// Whether an API server may have an object of this name.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    text.len() <= MAX_NAME && text.bytes().all(fits) && text.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// Whether the consumer's copy is of this version of the source, and nobody changed it since.

@@ -37,6 +37,11 @@ pub fn ready(provider: &ClusterName, shape: Shape, status: Option<&Value>) -> Fi
     }
 }
 
+/// Whether a copy has a status that cannot be read: it nests too deep.
+pub fn is_unreadable(copy: &Object) -> bool {
+    copy.fields.get("status").is_some_and(|status| serde_json::from_str::<Value>(status.get()).is_err())
+}
+
 fn reported_ready(status: Option<&Value>) -> Option<Finding> {
     let conditions = status?.get("conditions")?.as_array()?;
     let ready = conditions.iter().find(|condition| condition["type"] == READY)?;

@@ -47,8 +47,7 @@ fn text(value: &Value) -> String {
 }
 
 fn workspace(manifest: &Path) -> Workspace {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path"])
         .arg(manifest)
         .output()
@@ -78,7 +77,9 @@ fn wrong_edges(workspace: &Workspace) -> Vec<String> {
     for Edge { from, to, features, default_features } in &workspace.edges {
         let is_own = workspace.crates.contains_key(to);
         let is_test = workspace.crates.get(from) == Some(&true);
-        let row = |table: &[(&str, &'static [&'static str])]| table.iter().find(|(name, _)| name == from).map(|(_, used)| *used);
+        let row = |table: &[(&str, &'static [&'static str])]| {
+            table.iter().find(|(name, _)| name == from).map(|(_, used)| *used)
+        };
         if is_own && !is_test {
             match row(&MAY_USE) {
                 Some(allowed) if allowed.contains(&to.as_str()) => {}
@@ -89,7 +90,8 @@ fn wrong_edges(workspace: &Workspace) -> Vec<String> {
         if row(&MUST_NOT_USE).is_some_and(|banned| banned.contains(&to.as_str())) {
             wrong.push(format!("{from} uses {to}, which it is there to keep out"));
         }
-        let brings_client = *default_features || features.iter().any(|feature| CLIENT_FEATURES.contains(&feature.as_str()));
+        let brings_client =
+            *default_features || features.iter().any(|feature| CLIENT_FEATURES.contains(&feature.as_str()));
         if from == API && to == "kube" && brings_client {
             wrong.push(format!("{from} uses kube with {features:?}; it may use its derive only"));
         }
@@ -117,8 +119,12 @@ fn plugins_use_the_sdk_and_nothing_of_the_host() {
     let plugins = workspace(&root().join("plugins/Cargo.toml"));
     assert!(!plugins.crates.is_empty(), "there is no plugin");
     let of_host = |edge: &&Edge| edge.to.starts_with(HOST) && edge.to != SDK && !plugins.crates.contains_key(&edge.to);
-    let wrong: Vec<String> =
-        plugins.edges.iter().filter(of_host).map(|edge| format!("{} uses {}; a plugin may use {SDK} only", edge.from, edge.to)).collect();
+    let wrong: Vec<String> = plugins
+        .edges
+        .iter()
+        .filter(of_host)
+        .map(|edge| format!("{} uses {}; a plugin may use {SDK} only", edge.from, edge.to))
+        .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use common::{HONEST, assert_others_are_answered, filter, judge, sandbox, serve, status};
@@ -11,9 +12,15 @@ const DEADLINE: Duration = Duration::from_millis(200);
 /// How long after its deadline a guest may be stopped; generous, since other tests share the processors.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// A sandbox with a short deadline and room for the guests of all tests.
 fn strict() -> Sandbox {
+    static STRICT: LazyLock<Sandbox> = LazyLock::new(|| strict_for(32));
+    STRICT.clone()
+}
+
+fn strict_for(parallel_calls: usize) -> Sandbox {
     let limits = Limits { deadline: DEADLINE, ..Limits::default() };
-    sandbox(SandboxConfig { limits, ..SandboxConfig::default() })
+    sandbox(SandboxConfig { limits, parallel_calls, ..SandboxConfig::default() })
 }
 
 /// Runs a filter with an honest allocator, which has to fail.
@@ -178,7 +185,7 @@ async fn nothing_lives_on_to_the_next_call() {
 
 #[tokio::test]
 async fn guests_that_hang_delay_the_others_but_do_not_starve_them() {
-    let sandbox = strict();
+    let sandbox = strict_for(2);
     serve(&sandbox, Role::AcceptFilter, filter(HONEST, "(loop $l (br $l)) unreachable")).await;
     let hanging: Vec<_> = (0..8)
         .map(|_| {
@@ -194,8 +201,7 @@ async fn guests_that_hang_delay_the_others_but_do_not_starve_them() {
 
 #[tokio::test]
 async fn a_call_that_nobody_waits_for_any_more_ends_and_gives_its_place_back() {
-    let limits = Limits { deadline: DEADLINE, ..Limits::default() };
-    let sandbox = sandbox(SandboxConfig { limits, parallel_calls: 1, ..SandboxConfig::default() });
+    let sandbox = strict_for(1);
     serve(&sandbox, Role::AcceptFilter, filter(HONEST, "(loop $l (br $l)) unreachable")).await;
     tokio::time::timeout(DEADLINE / 4, judge(&sandbox)).await.expect_err("given up on");
     assert_others_are_answered(&sandbox).await;
@@ -242,7 +248,7 @@ async fn status_failure(fill: &str, length: usize) -> CallError {
         consumer_namespace: "team".to_owned(),
         provider: "provider#nestor".to_owned(),
     };
-    let answer = sandbox.transform_status(&common::api("guests"), r#"{"status":{}}"#.to_owned(), None, context).await;
+    let answer = sandbox.transform_status(&common::guests(), r#"{"status":{}}"#.to_owned(), None, context).await;
     assert_others_are_answered(&sandbox).await;
     answer.expect_err("the guest misbehaves")
 }

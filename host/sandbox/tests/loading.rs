@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{HONEST, api, component_of_world, filter, filter_of_world, judge, sandbox, serve, source};
-use resource_broker_sandbox::{CallError, LoadError, Role, Sandbox, SandboxConfig, Source, Verdict};
+use common::{HONEST, api, component_of_world, filter, filter_of_world, guests, judge, sandbox, serve, shared, source};
+use resource_broker_sandbox::{ApiName, CallError, LoadError, Role, Sandbox, SandboxConfig, Source, Verdict};
 
 /// A filter that accepts its one offer.
 const ACCEPTING: &str = "(call $drop (local.get 0)) (i32.store (i32.const 20) (i32.const 1024))
@@ -36,7 +36,7 @@ async fn what_is_no_component_is_told_apart() {
 
 #[tokio::test]
 async fn a_component_that_is_no_plugin_says_what_it_lacks() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let empty = wat::parse_str("(component)").unwrap();
     assert!(matches!(error(&sandbox, empty).await, LoadError::MissingInterface { .. }));
     let world = r"
@@ -53,7 +53,7 @@ async fn a_component_that_is_no_plugin_says_what_it_lacks() {
 
 #[tokio::test]
 async fn an_import_that_is_not_given_is_named() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let world = r"
         package test:guest;
         world caller {
@@ -69,7 +69,7 @@ async fn an_import_that_is_not_given_is_named() {
 
 #[tokio::test]
 async fn an_import_that_differs_from_what_is_given_says_so() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let world = r"
         package test:guest;
         world differing {
@@ -85,7 +85,7 @@ async fn an_import_that_differs_from_what_is_given_says_so() {
 
 #[tokio::test]
 async fn another_version_of_the_interface_is_named_with_ours() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let world = r"
         package test:guest;
         world coming {
@@ -102,7 +102,7 @@ async fn another_version_of_the_interface_is_named_with_ours() {
 
 #[tokio::test]
 async fn a_role_with_other_functions_does_not_fit() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let text = r#"(component
         (core module $m (func (export "f") (result i32) (i32.const 0)))
         (core instance $i (instantiate $m))
@@ -116,7 +116,7 @@ async fn a_role_with_other_functions_does_not_fit() {
 
 #[tokio::test]
 async fn a_component_that_crashes_at_its_start_does_not_load() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let crashing = filter(&format!("{HONEST} (func $boom unreachable) (start $boom)"), ACCEPTING);
     let error = error(&sandbox, crashing).await;
     assert!(matches!(&error, LoadError::Call(CallError::Trap { .. })), "{error}");
@@ -125,7 +125,7 @@ async fn a_component_that_crashes_at_its_start_does_not_load() {
 
 #[tokio::test]
 async fn settings_are_shown_to_the_plugin_before_they_are_used() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let with_settings =
         |settings: &str| Source { settings: Some(settings.to_owned()), ..source(filter(HONEST, ACCEPTING)) };
     let plugin = sandbox.load(with_settings(r#"{"a":1}"#)).await.expect("all settings are welcome by this one");
@@ -135,7 +135,7 @@ async fn settings_are_shown_to_the_plugin_before_they_are_used() {
 
 #[tokio::test]
 async fn a_plugin_says_what_it_is() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let standard = sandbox.standard();
     assert_eq!(standard.name(), "standard");
     assert_eq!(standard.roles(), [Role::AcceptFilter, Role::StatusTransformer]);
@@ -146,35 +146,35 @@ async fn a_plugin_says_what_it_is() {
 
 #[tokio::test]
 async fn a_plugin_serves_its_api_and_role_alone_until_it_is_withdrawn() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let refused = |verdicts: Result<Vec<Verdict>, CallError>| matches!(verdicts.as_deref(), Ok([Verdict::Refused(_)]));
-    let ask = |resource: &'static str| {
+    let ask = |api: ApiName| {
         let sandbox = sandbox.clone();
-        async move { sandbox.judge(&api(resource), "{}".to_owned(), vec![common::offer(&["not a filter"])]).await }
+        async move { sandbox.judge(&api, "{}".to_owned(), vec![common::offer(&["not a filter"])]).await }
     };
-    assert!(refused(ask("guests").await), "the standard plugin serves at first");
+    assert!(refused(ask(guests()).await), "the standard plugin serves at first");
 
     serve(&sandbox, Role::AcceptFilter, filter(HONEST, ACCEPTING)).await;
-    assert_eq!(ask("guests").await, Ok(vec![Verdict::Accepted]));
-    assert!(refused(ask("others").await), "another API is not touched");
-    assert_eq!(sandbox.serving(&api("guests"), Role::StatusTransformer).name(), "standard");
+    assert_eq!(ask(guests()).await, Ok(vec![Verdict::Accepted]));
+    assert!(refused(ask(api("others")).await), "another API is not touched");
+    assert_eq!(sandbox.serving(&guests(), Role::StatusTransformer).name(), "standard");
 
     sandbox.load(source(b"\0asm".to_vec())).await.expect_err("a bad version");
     assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]), "the good one goes on serving");
 
-    sandbox.withdraw(&api("guests"), Role::AcceptFilter);
-    assert!(refused(ask("guests").await));
+    sandbox.withdraw(&guests(), Role::AcceptFilter);
+    assert!(refused(ask(guests()).await));
 }
 
 #[tokio::test]
 async fn a_swap_fails_no_call_under_way() {
-    let sandbox = sandbox(SandboxConfig::default());
+    let sandbox = shared();
     let plugin = serve(&sandbox, Role::AcceptFilter, filter(HONEST, ACCEPTING)).await;
     let other = sandbox.load(source(filter(HONEST, ACCEPTING))).await.unwrap();
     let calls: Vec<_> = (0..200)
         .map(|number| {
             let next = if number % 2 == 0 { &plugin } else { &other };
-            sandbox.serve(&api("guests"), Role::AcceptFilter, next.clone());
+            sandbox.serve(&guests(), Role::AcceptFilter, next.clone());
             let sandbox = sandbox.clone();
             tokio::spawn(async move { judge(&sandbox).await })
         })

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{api, offer, sandbox};
-use resource_broker_sandbox::{CallError, CopyContext, Sandbox, SandboxConfig, Verdict, Violation};
+use common::{api, offer};
+use resource_broker_sandbox::{CallError, CopyContext, Sandbox, Verdict, Violation};
 
 fn standard() -> Sandbox {
-    sandbox(SandboxConfig::default())
+    common::shared()
 }
 
 fn context() -> CopyContext {

@@ -1,7 +1,8 @@
+use clap::Arg;
 use tempfile::TempDir;
 
 use super::*;
-use crate::kubeconfig::tests::kubeconfig;
+use crate::kubeconfig::{Place, tests::kubeconfig};
 
 /// A folder with kubeconfigs, and the flags that every run needs.
 struct Given {

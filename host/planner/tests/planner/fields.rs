@@ -17,7 +17,11 @@ pub(crate) fn content_of(document: &Value) -> Map<String, Value> {
 /// The `fieldsV1` of whoever applies `content`.
 pub(crate) fn fields_of(content: &Map<String, Value>) -> Map<String, Value> {
     let owned = |value: &Value| Value::Object(value.as_object().map(fields_of).unwrap_or_default());
-    content.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (format!("f:{name}"), owned(value))).collect()
+    content
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (format!("f:{name}"), owned(value)))
+        .collect()
 }
 
 /// Applies `wanted` over `there`: what was `owned` before and is not wanted any more goes.
@@ -53,7 +57,11 @@ fn merge(there: &mut Map<String, Value>, wanted: &Map<String, Value>) {
 }
 
 /// What is left of `owned` after somebody else changed `before` to `after`: a field that changed is theirs.
-pub(crate) fn disown(owned: &Map<String, Value>, before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
+pub(crate) fn disown(
+    owned: &Map<String, Value>,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Map<String, Value> {
     names(owned)
         .filter_map(|(name, parts)| {
             let left = match (before.get(name)?, after.get(name)?) {
@@ -95,23 +103,23 @@ mod tests {
 
     use super::*;
 
-    fn map(value: Value) -> Map<String, Value> {
+    fn map(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap_or_default()
     }
 
     #[test]
     fn an_apply_takes_away_what_it_no_longer_names_and_leaves_the_rest() {
-        let mut there = map(json!({"spec": {"a": 1, "b": 2, "theirs": 3}, "data": {"k": "v"}}));
-        let owned = fields_of(&map(json!({"spec": {"a": 1, "b": 2}, "data": {"k": "v"}})));
-        apply(&mut there, &owned, &map(json!({"spec": {"a": 5}})));
+        let mut there = map(&json!({"spec": {"a": 1, "b": 2, "theirs": 3}, "data": {"k": "v"}}));
+        let owned = fields_of(&map(&json!({"spec": {"a": 1, "b": 2}, "data": {"k": "v"}})));
+        apply(&mut there, &owned, &map(&json!({"spec": {"a": 5}})));
         assert_eq!(Value::Object(there), json!({"spec": {"a": 5, "theirs": 3}}));
     }
 
     #[test]
     fn a_field_that_somebody_changes_is_theirs() {
-        let before = map(json!({"spec": {"a": 1, "b": 2}}));
+        let before = map(&json!({"spec": {"a": 1, "b": 2}}));
         let owned = fields_of(&before);
-        let after = map(json!({"spec": {"a": 1, "b": 3}}));
+        let after = map(&json!({"spec": {"a": 1, "b": 3}}));
         assert_eq!(Value::Object(disown(&owned, &before, &after)), json!({"f:spec": {"f:a": {}}}));
     }
 }

@@ -40,8 +40,8 @@ fn parse(text: &str) -> (&str, Vec<Case<'_>>) {
     let (head, rest) = text.split_at(start);
     let cases = rest.split("\n=== ").map(|case| {
         let (name, case) = case.trim_start_matches("=== ").split_once('\n').unwrap_or((case, ""));
-        let (script, expected) = case.split_once("---\n").unwrap_or((case, ""));
-        Case { name, script, expected: expected.trim_end() }
+        let (script, expected) = case.split_once("\n---").unwrap_or((case, ""));
+        Case { name, script, expected: expected.trim() }
     });
     (head, cases.collect())
 }
@@ -58,10 +58,10 @@ fn check_file(file: &str, planned: fn(&str) -> String) {
         let actual = actual.trim_end();
         let _ = write!(written, "=== {name}\n{}\n---\n{actual}\n\n", script.trim_end());
         if actual != *expected {
-            let _ = write!(wrong, "\n=== {name}\n{}", difference(expected, actual));
+            let _ = writeln!(wrong, "\n=== {name}\n{}", difference(expected, actual));
         }
     }
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if is_update() {
         let written = format!("{}\n", written.trim_end());
         fs::write(&path, written).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         return;
@@ -69,23 +69,27 @@ fn check_file(file: &str, planned: fn(&str) -> String) {
     assert!(wrong.is_empty(), "{file}: other plans than written down; UPDATE_GOLDEN=1 writes them anew\n{wrong}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests asks for it, no plan depends on it")]
+fn is_update() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
+}
+
 /// Lines that only one of two texts has, where they are.
 fn difference(expected: &str, actual: &str) -> String {
     let (expected, actual): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
-    let mut text = String::new();
+    let mut lines = Vec::new();
     let mut next = 0;
     for line in &expected {
-        match actual[next..].iter().position(|other| other == line) {
-            Some(skipped) => {
-                actual[next..next + skipped].iter().for_each(|other| text += &format!("+ {other}\n"));
-                text += &format!("  {line}\n");
-                next += skipped + 1;
-            }
-            None => text += &format!("- {line}\n"),
-        }
+        let Some(skipped) = actual[next..].iter().position(|other| other == line) else {
+            lines.push(format!("- {line}"));
+            continue;
+        };
+        lines.extend(actual[next..next + skipped].iter().map(|other| format!("+ {other}")));
+        lines.push(format!("  {line}"));
+        next += skipped + 1;
     }
-    actual[next..].iter().for_each(|other| text += &format!("+ {other}\n"));
-    text
+    lines.extend(actual[next..].iter().map(|other| format!("+ {other}")));
+    lines.join("\n")
 }
 
 /// A test for each file, so that one step can be looked at alone.

@@ -4,6 +4,7 @@
 mod documents;
 mod fields;
 mod golden;
+mod lints;
 mod offers;
 mod placing;
 mod properties;

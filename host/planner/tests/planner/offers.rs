@@ -99,7 +99,8 @@ fn stood(mut document: Value, case: Option<&Value>) -> Value {
 
 /// What is asked about, and the plan.
 pub(crate) fn planned(text: &str) -> String {
-    let case: Case = serde_yaml::from_str(text).unwrap_or_else(|error| panic!("the case cannot be read: {error}\n{text}"));
+    let case: Case =
+        serde_yaml::from_str(text).unwrap_or_else(|error| panic!("the case cannot be read: {error}\n{text}"));
     let filters = json!([{"key": "fqdn", "suffix": "corp.com"}]);
     let gvr = json!({"group": "identity.generic.platform-mesh.io", "version": "v1alpha1", "resource": "certificates"});
     let bare = json!({

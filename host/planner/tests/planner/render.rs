@@ -13,13 +13,16 @@ pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
     let mut asked = Vec::new();
     if let Some(judge) = &questions.judge {
         let offers = judge.offers.iter().map(|index| &snapshot.offers[*index]);
-        let names: Vec<String> = offers.map(|offer| format!("{} {}/{}", offer.provider, offer.namespace, offer.name)).collect();
+        let names: Vec<String> =
+            offers.map(|offer| format!("{} {}/{}", offer.provider, offer.namespace, offer.name)).collect();
         asked.push(format!("ask: which of {} accept it?\n", names.join(", ")));
     }
     if let Some(transform) = &questions.transform {
+        let place =
+            if transform.consumer_namespace.is_empty() { "the whole cluster" } else { &transform.consumer_namespace };
         asked.push(format!(
-            "ask: what does {} see of the copy at {}, whose names begin with {}?\n",
-            transform.consumer_namespace, transform.provider, transform.prefix
+            "ask: what is shown in {place} of the copy at {} under {}?\n",
+            transform.provider, transform.prefix
         ));
     }
     asked.concat()
@@ -27,22 +30,16 @@ pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
 
 /// A plan.
 pub(crate) fn plan(plan: &Plan, now: &Time) -> String {
-    let mut text = format!("state: {}\n", plan.state.as_str());
-    for wait in &plan.waits {
-        text += &format!("wait: {wait}\n");
-    }
-    if let Some(again) = plan.again {
-        text += &format!("again: in {again:?}\n");
-    }
+    let mut lines = vec![format!("state: {}", plan.state.as_str())];
+    lines.extend(plan.waits.iter().map(|wait| format!("wait: {wait}")));
+    lines.extend(plan.again.map(|again| format!("again: in {again:?}")));
     for (number, step) in plan.steps.iter().enumerate() {
-        for action in step {
-            text += &format!("{} {}\n", number + 1, self::action(action, now));
-        }
+        lines.extend(step.iter().map(|action| format!("{} {}", number + 1, self::action(action, now))));
     }
     if plan.steps.is_empty() {
-        text += "nothing to write\n";
+        lines.push("nothing to write".into());
     }
-    text
+    lines.join("\n")
 }
 
 fn action(action: &Action, now: &Time) -> String {
@@ -93,7 +90,9 @@ fn status_of(target: &Target, uid: &str, status: &Value, now: &Time) -> String {
 
 fn conditions(conditions: &[Condition], now: &Time) -> String {
     let line = |condition: &Condition| {
-        let since = if condition.last_transition_time == *now { "since now" } else { "as before" };
+        // Fractions of a second do not survive on an object.
+        let is_new = condition.last_transition_time.0.as_second() == now.0.as_second();
+        let since = if is_new { "since now" } else { "as before" };
         let generation = condition.observed_generation.map(|generation| format!(" of generation {generation}"));
         format!(
             "\n    {} {} {} ({since}{}): {}",
@@ -114,7 +113,10 @@ fn related(request: &CopyRelated) -> String {
         Existing::Unknown => "over whatever is there".into(),
     };
     let (source, target, record) = (&request.source, &request.target, &request.record);
-    format!("copy {source} to {target}, {existing}\n    owned by {} ({}), labelled {record}", request.owner.name, request.owner.uid)
+    format!(
+        "copy {source} to {target}, {existing}\n    owned by {} ({}), labelled {record}",
+        request.owner.name, request.owner.uid
+    )
 }
 
 fn conditional(guards: &[Guard]) -> String {
@@ -132,8 +134,10 @@ fn sorted(value: &Value) -> String {
         Value::Object(map) => {
             let mut names: Vec<&String> = map.keys().collect();
             names.sort_unstable();
-            let fields: Vec<String> =
-                names.into_iter().map(|name| format!("{}: {}", Value::from(name.as_str()), sorted(&map[name.as_str()]))).collect();
+            let fields: Vec<String> = names
+                .into_iter()
+                .map(|name| format!("{}: {}", Value::from(name.as_str()), sorted(&map[name.as_str()])))
+                .collect();
             format!("{{{}}}", fields.join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(", ")),

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use resource_broker_api::names::{ClusterName, Gvk};
 use resource_broker_planner::{
     question::Verdict,
-    snapshot::{Failure, Part, Shape},
+    snapshot::{Failure, Memory, Part, Shape},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,6 +51,8 @@ enum Word {
     SeenGone,
     /// The consumer's schema has conditions, but drops what the broker says in them.
     DropConditions,
+    /// The version that a record names is watched no longer, if it is another than the object's.
+    WatchThisVersionOnly,
 }
 
 /// Changes of the world; what concerns a provider is at `at`.
@@ -71,7 +73,7 @@ struct Changes {
     copy: Option<Value>,
     /// A merge patch of the record: `{spec, status, uid}`.
     record: Option<Value>,
-    /// All offers: `PROVIDER/NAME: accepts` or a list of reasons.
+    /// All offers: `PROVIDER/NAME: accepts`, a list of reasons why not, or `{fails: WHY}`.
     offers: Option<BTreeMap<String, Answer>>,
     attach: Vec<String>,
     detach: Vec<String>,
@@ -112,6 +114,13 @@ enum Serves {
 enum Answer {
     Accepts(Accepts),
     Refuses(Vec<String>),
+    Fails(Fails),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fails {
+    fails: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,16 +149,16 @@ pub(crate) fn run(script: &str) -> World {
     let mut world = World::new();
     for step in steps {
         match step {
-            Step::Word(word) => act(&mut world, &word),
+            Step::Word(event) => act(&mut world, &event),
             Step::Changes(changes) => change(&mut world, *changes),
         }
     }
     world
 }
 
-fn act(world: &mut World, word: &Word) {
+fn act(world: &mut World, event: &Word) {
     let at = world.assigned().unwrap_or_else(|| provider("nestor"));
-    match word {
+    match event {
         Word::Pass => {
             world.pass();
         }
@@ -157,7 +166,7 @@ fn act(world: &mut World, word: &Word) {
             world.settle();
             world.wait(Duration::from_mins(1));
         }
-        Word::Restart => world.memory = Default::default(),
+        Word::Restart => world.memory = Memory::default(),
         Word::Delete => world.delete_object(),
         Word::Recreate => world.create_object(),
         Word::Vanish => world.object = None,
@@ -167,6 +176,7 @@ fn act(world: &mut World, word: &Word) {
         Word::LoseRecord => world.record = None,
         Word::SeenGone => world.memory.gone = world.copy().map(|copy| text(&copy["metadata"]["uid"])),
         Word::DropConditions => world.drops_conditions = true,
+        Word::WatchThisVersionOnly => world.other_versions_watched = false,
     }
 }
 
@@ -226,9 +236,15 @@ fn change(world: &mut World, changes: Changes) {
     for name in broken {
         world.providers.entry(provider(&name)).or_default().broken = true;
     }
-    object.iter().for_each(|patch| world.edit_object(patch));
-    copy.iter().for_each(|patch| world.edit_copy(&at, patch));
-    record.iter().for_each(|patch| change_record(world, patch));
+    if let Some(patch) = object {
+        world.edit_object(&patch);
+    }
+    if let Some(patch) = copy {
+        world.edit_copy(&at, &patch);
+    }
+    if let Some(patch) = record {
+        change_record(world, &patch);
+    }
     for source in sources {
         let (name, goes) = source.strip_prefix('-').map_or((source.as_str(), false), |name| (name, true));
         let (gvk, name) = named(name);
@@ -278,6 +294,7 @@ fn offer(world: &mut World, name: &str, answer: Answer) -> (OfferName, Verdict) 
     let verdict = match answer {
         Answer::Accepts(Accepts::Accepts) => Verdict::Accepted,
         Answer::Refuses(reasons) => Verdict::Refused(reasons),
+        Answer::Fails(Fails { fails }) => Verdict::Failed(fails),
     };
     ((provider(cluster), "offers".into(), offer.into()), verdict)
 }
@@ -303,7 +320,7 @@ fn cannot_read(world: &mut World, at: &ClusterName, what: &str, unread: Unread) 
         "object" => world.object_unread = Some(unread),
         "record" => world.record_unread = Some(unread),
         "copy" => world.providers.entry(at.clone()).or_default().copies_unread = Some(unread),
-        "offers" => world.providers.entry(at.clone()).or_default().offers_unread = Some(unread.why),
+        "offers" => world.providers.entry(at.clone()).or_default().offers_unread = Some(unread),
         "sources" => world.sources.unread = Some(unread),
         "targets" => world.targets.unread = Some(unread),
         other => panic!("{other} is no cache"),

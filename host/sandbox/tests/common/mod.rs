@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::path::Path;
+use std::sync::LazyLock;
+use std::thread;
 
 use resource_broker_sandbox::{ApiName, CallError, Offer, Plugin, Role, Sandbox, SandboxConfig, Source, Verdict};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -89,12 +91,23 @@ pub(crate) fn status(functions: &str, body: &str) -> Vec<u8> {
     )
 }
 
+/// The sandbox with defaults, which tests share since to make one is to compile the standard plugin.
+pub(crate) fn shared() -> Sandbox {
+    static SHARED: LazyLock<Sandbox> = LazyLock::new(|| sandbox(SandboxConfig::default()));
+    SHARED.clone()
+}
+
 pub(crate) fn sandbox(config: SandboxConfig) -> Sandbox {
     Sandbox::new(config).expect("the standard plugin loads")
 }
 
 pub(crate) fn api(resource: &str) -> ApiName {
     ApiName { group: "example.platform-mesh.io".to_owned(), resource: resource.to_owned() }
+}
+
+/// The API that this test's guest serves; every test has a thread of its own.
+pub(crate) fn guests() -> ApiName {
+    api(&format!("guests-{:?}", thread::current().id()))
 }
 
 pub(crate) fn offer(filters: &[&str]) -> Offer {
@@ -109,16 +122,16 @@ pub(crate) fn source(component: Vec<u8>) -> Source {
     Source { name: "guest".to_owned(), component, settings: None }
 }
 
-/// Loads a component and lets it serve `guests` in `role`.
+/// Loads a component and lets it serve this test's API in `role`.
 pub(crate) async fn serve(sandbox: &Sandbox, role: Role, component: Vec<u8>) -> Plugin {
     let plugin = sandbox.load(source(component)).await.expect("the guest loads");
-    sandbox.serve(&api("guests"), role, plugin.clone());
+    sandbox.serve(&guests(), role, plugin.clone());
     plugin
 }
 
 /// Asks the guest to judge one offer.
 pub(crate) async fn judge(sandbox: &Sandbox) -> Result<Vec<Verdict>, CallError> {
-    sandbox.judge(&api("guests"), r#"{"spec":{}}"#.to_owned(), vec![offer(&[])]).await
+    sandbox.judge(&guests(), r#"{"spec":{}}"#.to_owned(), vec![offer(&[])]).await
 }
 
 /// The host is alive: another API's call is answered, and rightly.

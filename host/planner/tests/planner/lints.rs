@@ -1,0 +1,133 @@
+//! The lints over plans find what they are there to find: each plan here breaks one rule.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use resource_broker_api::{keys, names::Gvk};
+use resource_broker_planner::{
+    check::problems,
+    plan::{Action, CopyRelated, Existing, Guard, Plan},
+    question::Verdict,
+    snapshot::{Snapshot, Target, View},
+};
+use serde_json::json;
+
+use crate::world::{World, provider};
+
+/// An object that `nestor` has, and the record and the copy of it.
+fn placed() -> Snapshot {
+    let mut world = World::new();
+    for name in ["nestor", "anna"] {
+        world.providers.entry(provider(name)).or_default();
+    }
+    world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), Verdict::Accepted);
+    world.settle();
+    world.snapshot()
+}
+
+/// The same object before anybody had it.
+fn unplaced() -> Snapshot {
+    Snapshot { record: View::Absent, ..placed() }
+}
+
+fn apply(snapshot: &Snapshot, at: &str) -> Action {
+    let target = snapshot.key.copy_at(&provider(at));
+    Action::ApplyCopy { target, uid: None, body: json!({}), asked: String::new() }
+}
+
+fn create(snapshot: &Snapshot) -> Action {
+    let record = placed().record.present().map(|record| record.spec.clone());
+    Action::CreateRecord { name: snapshot.key.record_name(), spec: Box::new(record.expect("it is placed")) }
+}
+
+fn delete(target: Target, uid: &str, guards: Vec<Guard>) -> Action {
+    Action::Delete { target, uid: uid.into(), guards }
+}
+
+fn of(steps: Vec<Vec<Action>>) -> Plan {
+    Plan { steps, ..Plan::default() }
+}
+
+#[track_caller]
+fn finds(snapshot: &Snapshot, steps: Vec<Vec<Action>>, what: &str) {
+    let found = problems(snapshot, &of(steps));
+    assert!(found.len() == 1 && found[0].contains(what), "{what:?} is not what is found: {found:?}");
+}
+
+#[test]
+fn the_record_comes_before_the_copy_and_names_its_place() {
+    let (placed, unplaced) = (placed(), unplaced());
+    assert!(problems(&unplaced, &of(vec![vec![create(&unplaced)], vec![apply(&unplaced, "nestor")]])).is_empty());
+    assert!(problems(&placed, &of(vec![vec![apply(&placed, "nestor")]])).is_empty());
+    finds(&placed, vec![vec![create(&placed)]], "a second record");
+    finds(&unplaced, vec![vec![apply(&unplaced, "nestor")]], "before its record");
+    // Actions of one step may run in any order.
+    finds(&unplaced, vec![vec![create(&unplaced), apply(&unplaced, "nestor")]], "before its record");
+    finds(&placed, vec![vec![apply(&placed, "anna")]], "does not name");
+    let home = Action::ApplyCopy { target: placed.key.target(), uid: None, body: json!({}), asked: String::new() };
+    finds(&placed, vec![vec![home]], "outside the providers");
+}
+
+#[test]
+fn what_is_written_for_the_consumer_is_written_where_its_object_is() {
+    let placed = placed();
+    let copy = placed.key.copy_at(&provider("nestor"));
+    let put = Action::PutStatus { target: copy.clone(), uid: "uid".into(), status: json!({}), asked: String::new() };
+    finds(&placed, vec![vec![put]], "another cluster");
+    let (target, finalizer) = (copy.clone(), keys::GENERIC_FINALIZER);
+    let mark = Action::Decorate { target, uid: "uid".into(), finalizer, annotations: BTreeMap::new() };
+    finds(&placed, vec![vec![mark]], "another cluster");
+    let secret = |namespace: &str| {
+        let target =
+            Target::new(placed.key.consumer.clone(), Gvk::new("", "v1", "Secret"), Some(namespace.into()), "x".into());
+        Action::CopyRelated(Box::new(CopyRelated {
+            source: copy.clone(),
+            target,
+            existing: Existing::NoneOfOurs,
+            untouched: false,
+            owner: OwnerReference::default(),
+            record: "r".into(),
+        }))
+    };
+    assert!(problems(&placed, &of(vec![vec![secret(crate::world::NAMESPACE)]])).is_empty());
+    finds(&placed, vec![vec![secret("elsewhere")]], "outside the object's namespace");
+}
+
+#[test]
+fn a_copy_goes_with_its_object_only() {
+    let placed = placed();
+    let copy = placed.key.copy_at(&provider("nestor"));
+    finds(&placed, vec![vec![delete(copy.clone(), "uid-4", Vec::new())]], "while its object may live");
+    let gone = Snapshot { consumer: View::Absent, ..placed.clone() };
+    finds(&gone, vec![vec![delete(copy.clone(), "uid-4", Vec::new())]], "while its object may live");
+    let confirmed = vec![Guard::NotThatOne(placed.key.target(), "uid-1".into())];
+    assert!(problems(&gone, &of(vec![vec![delete(copy, "uid-4", confirmed)]])).is_empty());
+}
+
+#[test]
+fn what_is_taken_away_is_named_by_its_uid() {
+    let placed = placed();
+    let (name, uid) = (placed.key.record_name(), String::new());
+    finds(&placed, vec![vec![delete(placed.key.target(), "", Vec::new())]], "does not say which object");
+    finds(&placed, vec![vec![Action::DeleteRecord { name, uid, guards: Vec::new() }]], "does not say which object");
+    let release = Action::ReleaseFinalizer {
+        target: placed.key.target(),
+        uid: String::new(),
+        resource_version: "1".into(),
+        keep: Vec::new(),
+        guards: Vec::new(),
+    };
+    finds(&placed, vec![vec![release]], "does not say which object");
+}
+
+#[test]
+fn nothing_is_written_before_object_and_record_are_read() {
+    let unread = || "connection refused".to_owned();
+    let no_object = Snapshot { consumer: View::Unknown { why: unread(), failing: true }, ..placed() };
+    let no_record = Snapshot { record: View::Unknown { why: unread(), failing: true }, ..placed() };
+    for snapshot in [no_object, no_record] {
+        let held = Target::new(snapshot.key.consumer.clone(), Gvk::new("", "v1", "Secret"), None, "x".into());
+        finds(&snapshot, vec![vec![delete(held, "uid", Vec::new())]], "has not been read");
+        assert!(problems(&snapshot, &Plan::default()).is_empty());
+    }
+}
