@@ -1,4 +1,19 @@
 //! Whole flows on real API servers. One test program, so that all tests share the control planes that it starts.
 
+mod bad_input;
+mod budget;
+mod clusters;
+mod copy;
+mod crash;
+mod delete;
 mod deploy;
 mod kinds;
+mod load;
+mod meter;
+mod operations;
+mod operator;
+mod pair;
+mod related;
+mod rights;
+mod routing;
+mod status;

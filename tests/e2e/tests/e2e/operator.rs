@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::{StreamExt as _, pin_mut};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,6 +21,9 @@ use crate::pair::Side;
 const FINALIZER: &str = "test.example.com/operator";
 /// The field manager of what it writes.
 const MANAGER: &str = "operator";
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Works until it is dropped.
 pub(crate) struct Operator {
@@ -46,7 +49,7 @@ impl Operator {
     }
 
     fn start(side: &Side, holds: bool) -> Self {
-        let (rotations, mut asked) = mpsc::unbounded_channel();
+        let (rotations, mut asked) = mpsc::unbounded_channel::<(String, u64)>();
         let mut work = Work {
             copies: side.widgets(),
             secrets: side.api(),
@@ -55,11 +58,15 @@ impl Operator {
             rotations: BTreeMap::new(),
         };
         let task = tokio::spawn(async move {
-            let events = watcher(work.copies.clone(), watcher::Config::default()).default_backoff();
+            let events = watcher(work.copies.clone(), watcher::Config::default());
             pin_mut!(events);
             loop {
                 tokio::select! {
-                    Some(Ok(event)) = events.next() => work.on(event).await,
+                    event = events.next() => match event {
+                        Some(Ok(event)) => work.on(event).await,
+                        // A server that is stopped, or a kind that is not there yet.
+                        _ => tokio::time::sleep(PAUSE).await,
+                    },
                     Some((copy, rotation)) = asked.recv() => work.rotate(&copy, rotation).await,
                 }
             }
@@ -119,8 +126,8 @@ impl Work {
         while self.try_settle(copy, rotated).await.is_err() {
             match self.copies.get_opt(&copy.name_any()).await {
                 // What changed comes as an event of its own.
-                Ok(now) if now.as_ref().and_then(|now| now.resource_version()) != copy.resource_version() => return,
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(now) if now.as_ref().and_then(ResourceExt::resource_version) != copy.resource_version() => return,
+                _ => tokio::time::sleep(PAUSE).await,
             }
         }
     }
