@@ -315,7 +315,8 @@ fn in_service(
     }
     let unreadable = copy.is_some_and(|copy| status::is_unreadable(copy));
     if unreadable {
-        let message = format!("the status at {provider} nests too deep to be shown (127 levels at most); the last one stands");
+        let message =
+            format!("the status at {provider} nests too deep to be shown (127 levels at most); the last one stands");
         synced = Finding::no(reason::INVALID, message);
     }
     // Of a provider that is not attached, what it said last stands.
