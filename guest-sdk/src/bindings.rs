@@ -41,6 +41,21 @@ pub mod status_transformer {
     });
 }
 
+pub mod migration_template {
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "migration-template-role",
+        with: {
+            "resource-broker:plugin/types@0.1.0": crate::bindings::base::resource_broker::plugin::types,
+            "resource-broker:plugin/documents@0.1.0":
+                crate::bindings::accept_filter::resource_broker::plugin::documents,
+        },
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_migration_template",
+    });
+}
+
 pub use accept_filter::resource_broker::plugin::documents::Document as HostDocument;
 pub use base::resource_broker::plugin::host::settings;
 

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::field::Field;
+use crate::read;
 
 /// A JSON document.
 ///
@@ -26,10 +28,10 @@ use crate::error::Error;
 /// assert_eq!(object.text("spec.ports.1").as_deref(), Some("443"));
 /// assert_eq!(object.get("spec.missing"), None);
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Document<'a>(Source<'a>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source<'a> {
     /// Held by the host.
     #[cfg(target_family = "wasm")]
@@ -84,10 +86,20 @@ impl Document<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidInput`] naming `path` if what is there is something else.
+    /// [`Error::InvalidInput`] naming the place at or below `path` that is something else.
     pub fn parse<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         let Some(json) = self.get(path) else { return Ok(None) };
-        serde_json::from_str(&json).map(Some).map_err(|error| Error::invalid(path, error.to_string()))
+        Ok(Some(read::from_text(path, &json)?))
+    }
+
+    /// What is at `path`, to be read as one type or another. In a running plugin this is one look-up, and what is below the
+    /// field is found in it without another.
+    pub fn at(&self, path: &str) -> Field<'_> {
+        match &self.0 {
+            #[cfg(target_family = "wasm")]
+            Source::Host(handle) => Field::from_json(path.to_owned(), handle.get(path).as_deref()),
+            Source::Value(value) => Field::borrowed(path.to_owned(), look_up(value, path)),
+        }
     }
 }
 
@@ -117,7 +129,8 @@ pub fn escape_key(key: &str) -> Cow<'_, str> {
     }
 }
 
-fn look_up<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+/// What is at a path of a value.
+pub(crate) fn look_up<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     if path.is_empty() {
         return Some(value);
     }

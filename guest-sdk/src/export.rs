@@ -56,6 +56,11 @@ macro_rules! __export_role {
             $exported with_types_in $crate::__private::bindings::status_transformer
         );
     };
+    (MigrationTemplate $exported:ident) => {
+        $crate::__private::bindings::migration_template::export_migration_template!(
+            $exported with_types_in $crate::__private::bindings::migration_template
+        );
+    };
 }
 
 /// What [`export!`] expands to; no part of the public interface.
@@ -75,8 +80,12 @@ mod component {
     use crate::bindings::accept_filter::exports::resource_broker::plugin::accept_filter as filter;
     use crate::bindings::base::exports::resource_broker::plugin::plugin;
     use crate::bindings::base::resource_broker::plugin::types;
+    use crate::bindings::migration_template::exports::resource_broker::plugin::migration_template as migration;
     use crate::bindings::status_transformer::exports::resource_broker::plugin::status_transformer as status;
-    use crate::{AcceptFilter, CopyContext, Document, Level, Offer, Plugin, StatusTransformer, Verdict, Violation};
+    use crate::{
+        AcceptFilter, CopyContext, Deployed, Document, Endpoint, Error, Level, Manifest, MigrationContext,
+        MigrationTemplate, Mirrored, Offer, Plugin, Stage, StageOutcome, StatusTransformer, Verdict, Violation,
+    };
 
     /// How a plugin introduces itself; taken from its crate.
     pub trait Identity {
@@ -160,6 +169,89 @@ mod component {
             let context = CopyContext { prefix, consumer_namespace, provider };
             let previous = previous.map(Document::held_by_host);
             Ok(P::transform(&Document::held_by_host(copy), previous.as_ref(), &context)?)
+        }
+    }
+
+    impl<P: MigrationTemplate> migration::Guest for Exported<P> {
+        fn validate(configuration: String) -> Result<(), types::Error> {
+            report_panics();
+            Ok(P::validate(&parse_document(&configuration)?)?)
+        }
+
+        fn stages(
+            context: migration::Context,
+            old: &crate::bindings::HostDocument,
+            new: &crate::bindings::HostDocument,
+        ) -> Result<Vec<migration::Stage>, types::Error> {
+            report_panics();
+            let stages =
+                P::stages(&migration_context(context)?, &Document::held_by_host(old), &Document::held_by_host(new))?;
+            Ok(stages.into_iter().map(stage).collect())
+        }
+
+        fn render(
+            context: migration::Context,
+            old: &crate::bindings::HostDocument,
+            new: &crate::bindings::HostDocument,
+            stage: String,
+        ) -> Result<Vec<migration::Manifest>, types::Error> {
+            report_panics();
+            let (old, new) = (Document::held_by_host(old), Document::held_by_host(new));
+            let manifests = P::render(&migration_context(context)?, &old, &new, &stage)?;
+            let manifest = |Manifest { name, body }| migration::Manifest { name, body: body.to_string() };
+            Ok(manifests.into_iter().map(manifest).collect())
+        }
+
+        fn assess(
+            context: migration::Context,
+            old: &crate::bindings::HostDocument,
+            new: &crate::bindings::HostDocument,
+            stage: String,
+            deployed: Vec<migration::Deployed>,
+        ) -> Result<migration::Outcome, types::Error> {
+            report_panics();
+            let (old, new) = (Document::held_by_host(old), Document::held_by_host(new));
+            let deployed = deployed.into_iter().map(deployed_object).collect::<Result<Vec<_>, _>>()?;
+            Ok(outcome(P::assess(&migration_context(context)?, &old, &new, &stage, &deployed)?))
+        }
+    }
+
+    fn parse_document(json: &str) -> Result<Document<'static>, Error> {
+        serde_json::from_str::<serde_json::Value>(json)
+            .map(Document::from)
+            .map_err(|error| Error::invalid("", error.to_string()))
+    }
+
+    fn migration_context(context: migration::Context) -> Result<MigrationContext, Error> {
+        let migration::Context { id, namespace, configuration, old, new } = context;
+        let configuration = parse_document(&configuration)?;
+        Ok(MigrationContext { id, namespace, configuration, old: endpoint(old), new: endpoint(new) })
+    }
+
+    fn endpoint(endpoint: migration::Endpoint) -> Endpoint {
+        let migration::Endpoint { provider, api_version, kind, namespace, name, related } = endpoint;
+        let mirrored = |migration::Mirrored { key, api_version, kind, name }| Mirrored { key, api_version, kind, name };
+        let related = related.into_iter().map(mirrored).collect();
+        Endpoint { provider, api_version, kind, namespace, name, related }
+    }
+
+    fn stage(stage: Stage) -> migration::Stage {
+        let Stage { name, progress, timeout_seconds, retries, approval } = stage;
+        migration::Stage { name, progress, timeout_seconds, retries, approval }
+    }
+
+    fn deployed_object(deployed: migration::Deployed) -> Result<Deployed, Error> {
+        let migration::Deployed { name, object } = deployed;
+        let object = object.map(|object| parse_document(&object)).transpose()?;
+        Ok(Deployed { name, object })
+    }
+
+    fn outcome(outcome: StageOutcome) -> migration::Outcome {
+        match outcome {
+            StageOutcome::Waiting(reason) => migration::Outcome::Waiting(reason),
+            StageOutcome::Ready => migration::Outcome::Ready,
+            StageOutcome::Succeeded => migration::Outcome::Succeeded,
+            StageOutcome::Failed(reason) => migration::Outcome::Failed(reason),
         }
     }
 }

@@ -45,6 +45,25 @@ pub struct Violation {
     pub message: String,
 }
 
+impl Violation {
+    /// A rule of a filter that an object breaks; what was expected and found is yet to be said.
+    pub fn new(filter: impl Into<String>, rule: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { filter: filter.into(), rule: rule.into(), expected: String::new(), found: None, message: message.into() }
+    }
+
+    /// What the rule asks for.
+    #[must_use]
+    pub fn expected(self, expected: impl Into<String>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    /// What the object has.
+    #[must_use]
+    pub fn found(self, found: impl Into<String>) -> Self {
+        Self { found: Some(found.into()), ..self }
+    }
+}
+
 /// A provider's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -1,16 +1,10 @@
-//! The plugin that serves every API for which there is no other.
+//! The plugin that serves every API for which there is no other: the SDK's [`standard`] rules, and nothing else.
 //!
-//! As an accept filter it knows the rules `valueIn`, `boundary` and `suffix`; see [`filter`] for what a filter may say and
-//! [`judge`] for when an object keeps to it. As a status transformer it makes the names of related resources the
-//! consumer's own; see [`status`].
-
-pub mod decimal;
-pub mod filter;
-pub mod judge;
-pub mod status;
+//! As an accept filter it knows the rules `valueIn`, `boundary` and `suffix`. As a status transformer it makes the names of
+//! related resources the consumer's own.
 
 use resource_broker_sdk::{
-    AcceptFilter, CopyContext, Document, Error, FieldError, Offer, Plugin, StatusTransformer, Verdict,
+    AcceptFilter, CopyContext, Document, Error, Offer, Plugin, StatusTransformer, Verdict, standard,
 };
 
 /// The standard plugin.
@@ -21,17 +15,15 @@ impl Plugin for Standard {}
 
 impl AcceptFilter for Standard {
     fn validate(filters: &[String]) -> Result<(), Error> {
-        let problems: Vec<FieldError> =
-            filters.iter().enumerate().flat_map(|(index, filter)| filter::problems(index, filter)).collect();
-        if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
+        standard::validate(filters)
     }
 
     fn judge_offer(object: &Document<'_>, offer: &Offer) -> Result<Verdict, Error> {
-        judge::Judge::new(object).offer(offer)
+        standard::Judge::new(object).offer(offer)
     }
 
     fn judge(object: &Document<'_>, offers: &[Offer]) -> Result<Vec<Verdict>, Error> {
-        let mut judge = judge::Judge::new(object);
+        let mut judge = standard::Judge::new(object);
         offers.iter().map(|offer| judge.offer(offer)).collect()
     }
 }
@@ -42,11 +34,34 @@ impl StatusTransformer for Standard {
         _previous: Option<&Document<'_>>,
         context: &CopyContext,
     ) -> Result<Option<String>, Error> {
-        match copy.get("status") {
-            Some(status) if status != "null" => status::transform(&status, context).map(Some),
-            _ => Ok(None),
-        }
+        standard::transform_status(copy, context)
     }
 }
 
 resource_broker_sdk::export!(Standard: AcceptFilter, StatusTransformer);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What this depends on is how this workspace builds `serde_json`.
+    #[test]
+    fn a_number_is_judged_as_it_was_written() {
+        for (size, max) in
+            [("1e400", "1e399"), ("0.10000000000000000001", "0.1"), ("18446744073709551617", "18446744073709551616")]
+        {
+            let object: Value = serde_json::from_str(&format!(r#"{{"spec": {{"size": {size}}}}}"#)).unwrap();
+            let offer = Offer {
+                provider: "provider#nestor".to_owned(),
+                name: "default/offer".to_owned(),
+                filters: vec![format!(r#"{{"key": "size", "boundary": {{"max": {max}}}}}"#)],
+            };
+            let Ok(Verdict::Refused(violations)) = Standard::judge_offer(&Document::from(object), &offer) else {
+                panic!("{size} is more than {max}");
+            };
+            assert_eq!(violations[0].rule, "boundary");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the README shows is what the plugin takes.
+
+use resource_broker_plugin_ai::Ai;
+use resource_broker_plugin_kit::readme;
+
+#[test]
+fn the_readme_shows_what_the_plugin_takes() {
+    let problems = readme::problems::<Ai>(include_str!("../README.md"));
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}

@@ -1,0 +1,12 @@
+//! What the README shows is what the plugin takes.
+
+use resource_broker_plugin_compute::Compute;
+use resource_broker_plugin_kit::readme;
+
+#[test]
+fn the_readme_shows_what_the_plugin_takes() {
+    let problems = readme::problems::<Compute>(include_str!("../README.md"));
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+    let problems = readme::migration_problems::<Compute>(include_str!("../README.md"));
+    assert!(problems.is_empty(), "{}", problems.join("\n\n"));
+}

@@ -1,0 +1,25 @@
+# options END: writes a client's option file for one end, so that the password is on no command line, and prints its name.
+options() {
+    my_host=$(need "$1" $HOST_KEYS)
+    my_user=$(need "$1" $USERNAME_KEYS)
+    my_password=$(need "$1" $PASSWORD_KEYS)
+    my_port=$(value "$1" $PORT_KEYS)
+    my_file="${WORK:-/work}/$1.cnf"
+    # Quoted, with the two characters escaped that end or continue a quoted value.
+    my_password=$(printf '%s' "$my_password" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')
+    printf '[client]\nhost="%s"\nport=%s\nuser="%s"\npassword="%s"\nconnect-timeout=15\n' \
+        "$my_host" "${my_port:-3306}" "$my_user" "$my_password" >"$my_file"
+    if [ "${TLS:-prefer}" = require ]; then
+        # The two clients call it differently.
+        case "$CLIENT" in
+        mariadb) printf 'ssl\n' >>"$my_file" ;;
+        *) printf 'ssl-mode=REQUIRED\n' >>"$my_file" ;;
+        esac
+    fi
+    printf '%s' "$my_file"
+}
+
+from=$(options from)
+to=$(options to)
+from_database=$(need from $DATABASE_KEYS)
+to_database=$(need to $DATABASE_KEYS)

@@ -1,0 +1,206 @@
+//! The stages' scripts, run with programs that only write down what they are asked for.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use resource_broker_plugin_kit::scene::{Scene, unreadable};
+
+const KEYS: &[(&str, &str)] = &[
+    ("HOST_KEYS", "host hostname"),
+    ("PORT_KEYS", "port"),
+    ("USERNAME_KEYS", "username"),
+    ("PASSWORD_KEYS", "password"),
+    ("DATABASE_KEYS", "database"),
+    ("URI_KEYS", "uri"),
+    ("API_KEY_KEYS", "api-key"),
+];
+
+fn ends(name: &str) -> Scene {
+    let scene = Scene::new(name).unwrap();
+    let write = |path: &str, text: &str| scene.write(path, text).unwrap();
+    write("from/1/host", "old.example");
+    write("to/0/hostname", "new.example");
+    for end in ["from/1", "to/0"] {
+        write(&format!("{end}/username"), "app");
+        write(&format!("{end}/password"), r#"p"a\ss $(x)"#);
+        write(&format!("{end}/database"), "shop");
+        write(&format!("{end}/uri"), &format!("http://{}.example:6333", &end[..2]));
+    }
+    scene
+}
+
+fn run(scene: &Scene, parts: &[&str], variables: &[(&str, &str)]) -> Output {
+    let variables: Vec<_> = KEYS.iter().chain(variables).copied().collect();
+    scene.run(parts, &variables).unwrap()
+}
+
+fn succeeded(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+const POSTGRES_COPY: &[&str] = &[include_str!("../scripts/postgres.sh"), include_str!("../scripts/postgres-copy.sh")];
+
+fn postgres(name: &str) -> Scene {
+    let scene = ends(name);
+    let psql = r#"sql=$(cat); case "$sql" in *RESET*) what=thaw ;; *) what=freeze ;; esac
+echo "psql $PGHOST $PGUSER $PGDATABASE $PGPORT $PGSSLMODE $what" >>"$CALLS""#;
+    scene.program("psql", psql).unwrap();
+    scene.program("pg_dump", r#"echo "pg_dump $PGHOST $PGPASSWORD" >>"$CALLS""#).unwrap();
+    scene.program("pg_restore", r#"echo "pg_restore $PGHOST $*" | tr -s ' ' >>"$CALLS""#).unwrap();
+    scene
+}
+
+#[test]
+fn postgres_is_frozen_dumped_and_restored() {
+    let scene = postgres("pg-copy");
+    succeeded(&run(&scene, POSTGRES_COPY, &[("FREEZE", "true"), ("TLS", "require")]));
+    let calls = scene.calls();
+    assert_eq!(calls[0], "psql old.example app shop 5432 require freeze");
+    assert_eq!(calls[1], r#"pg_dump old.example p"a\ss $(x)"#);
+    assert!(calls[2].starts_with("pg_restore new.example --single-transaction"), "{calls:?}");
+    assert!(calls[2].contains("--dbname=shop"), "{calls:?}");
+    assert_eq!(calls.len(), 3);
+}
+
+#[test]
+fn postgres_is_thawed_when_the_copy_fails() {
+    let scene = postgres("pg-thaw");
+    scene.program("pg_dump", "exit 3").unwrap();
+    let output = run(&scene, POSTGRES_COPY, &[("FREEZE", "true")]);
+    assert_eq!(output.status.code(), Some(3));
+    let last: Vec<String> = scene.calls().iter().map(|call| call.rsplit(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(last, ["freeze", "thaw"], "and nothing is restored");
+}
+
+#[test]
+fn postgres_is_left_alone_unless_it_is_to_be_frozen() {
+    let scene = postgres("pg-unfrozen");
+    scene.program("pg_dump", "exit 3").unwrap();
+    assert!(!run(&scene, POSTGRES_COPY, &[("FREEZE", "false")]).status.success());
+    assert_eq!(scene.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_missing_credential_is_said_and_ends_the_script() {
+    let scene = postgres("pg-missing");
+    fs::remove_file(scene.root().join("to/0/hostname")).unwrap();
+    let output = run(&scene, POSTGRES_COPY, &[("FREEZE", "false")]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = "none of the related resources mounted from the to end has a key called any of: host hostname\n";
+    assert_eq!(scene.termination(), message);
+}
+
+#[test]
+fn postgres_tables_are_compared() {
+    let parts = &[include_str!("../scripts/postgres.sh"), include_str!("../scripts/postgres-verify.sh")];
+    let scene = postgres("pg-verify");
+    scene
+        .program(
+            "psql",
+            r#"cat >/dev/null; echo "public|orders|7"; if [ "$PGHOST" = "$OTHER" ]; then echo "public|more|1"; fi"#,
+        )
+        .unwrap();
+    succeeded(&run(&scene, parts, &[]));
+    let output = run(&scene, parts, &[("OTHER", "old.example")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(scene.termination().contains("numbers of rows differ"), "{}", scene.termination());
+}
+
+const MYSQL: &str = include_str!("../scripts/mysql.sh");
+
+#[test]
+fn mysql_is_thawed_when_the_restore_fails_and_its_password_is_in_no_argument() {
+    let scene = ends("mysql-copy");
+    let client = r#"case "$*" in *"READ ONLY"*) echo "$*" | sed 's/.*READ/READ/' >>"$CALLS" ;; *) cat >/dev/null; echo restore >>"$CALLS"; exit 4 ;; esac
+echo "$*" >>"$CALLS.arguments""#;
+    scene.program("mysql", client).unwrap();
+    scene.program("mysqldump", r#"echo dump >>"$CALLS"; : >"$WORK/dump.sql""#).unwrap();
+    let variables = [("FREEZE", "true"), ("CLIENT", "mysql"), ("DUMP", "mysqldump"), ("TLS", "require")];
+    let output = run(&scene, &[MYSQL, include_str!("../scripts/mysql-copy.sh")], &variables);
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(scene.calls(), ["READ ONLY = 1", "dump", "restore", "READ ONLY = 0"]);
+    let options = scene.read("work/from.cnf");
+    assert!(options.contains(r#"password="p\"a\\ss $(x)""#) && options.contains("ssl-mode=REQUIRED"), "{options}");
+    assert!(!scene.read("calls.arguments").contains("ss $(x)"));
+}
+
+#[test]
+fn mysql_tables_are_counted_one_by_one() {
+    let scene = ends("mysql-verify");
+    let client = r#"case "$*" in *information_schema*) printf 'a b\n`c`\n' ;; *COUNT*) echo "$*" | sed 's/.*FROM //' >>"$CALLS"; echo 5 ;; esac"#;
+    scene.program("mysql", client).unwrap();
+    let parts = &[MYSQL, include_str!("../scripts/mysql-verify.sh")];
+    succeeded(&run(&scene, parts, &[("CLIENT", "mysql")]));
+    assert_eq!(scene.calls(), ["`a b`", "```c```", "`a b`", "```c```"]);
+}
+
+#[test]
+fn redis_is_promoted_only_when_it_has_caught_up() {
+    let parts = &[include_str!("../scripts/redis.sh"), include_str!("../scripts/redis-promote.sh")];
+    let scene = ends("redis-promote");
+    let client = r#"echo "$*" | sed 's/.*--no-auth-warning //' >>"$CALLS"
+case "$*" in *INFO*) printf 'role:slave\r\nmaster_repl_offset:%s\r\nslave_repl_offset:%s\r\n' "$OLD" 70 ;; esac"#;
+    scene.program("redis-cli", client).unwrap();
+    succeeded(&run(&scene, parts, &[("CLIENT", "redis-cli"), ("PAUSE_MS", "4000"), ("OLD", "70")]));
+    let calls = scene.calls();
+    assert!(calls.iter().any(|call| call.ends_with("CLIENT PAUSE 4000 WRITE")), "{calls:?}");
+    assert!(calls.iter().any(|call| call.ends_with("REPLICAOF NO ONE")), "{calls:?}");
+
+    let scene = ends("redis-behind");
+    scene.program("redis-cli", client).unwrap();
+    let output = run(&scene, parts, &[("CLIENT", "redis-cli"), ("PAUSE_MS", "2000"), ("OLD", "71")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(scene.termination().contains("did not catch up"));
+    assert!(!scene.calls().iter().any(|call| call.contains("NO ONE")));
+}
+
+#[test]
+fn redis_says_what_the_server_refuses() {
+    let parts = &[include_str!("../scripts/redis.sh"), include_str!("../scripts/redis-replicate.sh")];
+    let scene = ends("redis-refuses");
+    scene.program("redis-cli", r#"cat >/dev/null; echo "NOPERM no permission""#).unwrap();
+    let output = run(&scene, parts, &[("CLIENT", "redis-cli")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(scene.termination().contains("the to end refuses the command: NOPERM"), "{}", scene.termination());
+}
+
+const QDRANT: &str = include_str!("../scripts/qdrant.sh");
+
+#[test]
+fn qdrant_collections_travel_as_snapshots() {
+    let scene = ends("qdrant-copy");
+    let curl = r#"cat >/dev/null; for last; do :; done
+echo "$last $*" | sed -e 's/ --fail.*--header @-//' >>"$CALLS"
+case "$last" in
+*/collections) echo '{"result":{"collections":[{"name":"b c"},{"name":"a"}]}}' ;;
+*/snapshots\?wait=true) echo '{"result":{"name":"s-1.snapshot","size":5}}' ;;
+esac"#;
+    scene.program("curl", curl).unwrap();
+    succeeded(&run(&scene, &[QDRANT, include_str!("../scripts/qdrant-copy.sh")], &[]));
+    let targets: Vec<String> = scene.calls().iter().map(|call| call.split(' ').next().unwrap().to_owned()).collect();
+    let expected = [
+        "http://fr.example:6333/collections",
+        "http://fr.example:6333/collections/a/snapshots?wait=true",
+        "http://fr.example:6333/collections/a/snapshots/s-1.snapshot",
+        "http://to.example:6333/collections/a/snapshots/upload?priority=snapshot&wait=true",
+        "http://fr.example:6333/collections/a/snapshots/s-1.snapshot",
+        "http://fr.example:6333/collections/b%20c/snapshots?wait=true",
+    ];
+    assert_eq!(targets[..6], expected);
+}
+
+#[test]
+fn an_old_end_that_does_not_answer_is_no_empty_one() {
+    let scene = ends("qdrant-silent");
+    scene.program("curl", "cat >/dev/null; exit 22").unwrap();
+    let output = run(&scene, &[QDRANT, include_str!("../scripts/qdrant-copy.sh")], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(scene.termination().contains("the from end does not answer /collections"));
+}
+
+#[test]
+fn a_shell_can_read_every_script() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    assert_eq!(unreadable(&folder).unwrap(), Vec::<String>::new());
+}

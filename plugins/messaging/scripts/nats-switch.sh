@@ -1,0 +1,36 @@
+# Waits until nobody has written to the old end for a while and the new end has everything, then lets the streams of the
+# new end stand on their own, with the subjects that they have at the old end.
+
+listed=$(streams from)
+quiet=0
+before=none
+while true; do
+    now=
+    lag=0
+    for name in $listed; do
+        last=$(nats --context from stream info "$name" --json | jq '.state.last_seq')
+        behind=$(nats --context to stream info "$name" --json | jq '[.sources[]?.lag // 0] | add // 0')
+        now="$now $name:$last"
+        lag=$((lag + behind))
+    done
+    if [ "$now" = "$before" ]; then
+        quiet=$((quiet + POLL_SECONDS))
+    else
+        quiet=0
+    fi
+    before=$now
+    say "messages missing at the new end: $lag; seconds without a new one at the old end: $quiet"
+    if [ "$lag" -eq 0 ] && [ "$quiet" -ge "$QUIET_SECONDS" ]; then
+        break
+    fi
+    sleep "$POLL_SECONDS"
+done
+
+for name in $listed; do
+    nats --context from stream info "$name" --json | jq '.config.subjects' >"${WORK:-/work}/subjects.json"
+    nats --context to stream info "$name" --json |
+        jq --slurpfile subjects "${WORK:-/work}/subjects.json" '.config | del(.sources) | .subjects = $subjects[0]' \
+            >"${WORK:-/work}/stream.json"
+    say "the stream $name stands on its own"
+    nats --context to stream edit "$name" --config "${WORK:-/work}/stream.json" --force >/dev/null
+done

@@ -1,0 +1,3 @@
+# Copies everything while the old bucket is still in use.
+
+move sync
