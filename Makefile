@@ -18,12 +18,16 @@ TEST_ARGS ?=
 # Tests on API servers mostly wait: more of them at once than there are cores.
 RUST_TEST_THREADS ?= 8
 PLUGINS := --manifest-path plugins/Cargo.toml
+GUEST := --manifest-path tests/guests/probe/Cargo.toml
 CARGO_DENY_VERSION := 0.20.2
 
 # step TEXT: a line that says what takes its time now.
 step = @printf '\n==> %s\n' "$(1)"
 # Always the whole workspace: a part of it would be built with other features, which means all of it anew.
 build_all = cargo build --workspace --bins
+# The clone that built last. Clones share what is built of dependencies; of its own sources cargo sees only that they are
+# older than a build, and would take another clone's for this one's.
+last_clone = $(CARGO_TARGET_DIR)/.last-clone
 # In front of what starts API servers.
 with_assets = assets=$$(tests/harness/control-plane.sh); KUBEBUILDER_ASSETS="$$assets" RUST_TEST_THREADS=$(RUST_TEST_THREADS)
 
@@ -62,6 +66,18 @@ codegen: toolchain ## Write crds/ from the types in host/api
 	@$(build_all) --quiet
 	@"$(CARGO_TARGET_DIR)/debug/resource-broker" crds --output crds
 
+##### Measuring
+
+.PHONY: bench
+bench: toolchain ## Measure the sandbox against native code, and what each plugin costs
+	$(call step,building the plugins and what measures them (some minutes the first time))
+	@cargo build --workspace --bins --example measure
+	@cargo build $(PLUGINS) --workspace --release --target wasm32-wasip2
+	@cargo build $(PLUGINS) --profile native --package resource-broker-plugin-standard --example native
+	$(call step,measuring)
+	@"$(CARGO_TARGET_DIR)/debug/examples/measure" "$(CARGO_TARGET_DIR)/native/examples/native" \
+		"$(CARGO_TARGET_DIR)"/wasm32-wasip2/release/resource_broker_plugin_*.wasm
+
 ##### Checking
 
 .PHONY: test
@@ -71,14 +87,28 @@ test: toolchain ## Run every test; TEST_ARGS=name runs one
 	@cargo test --workspace --no-run
 	$(call step,testing the plugins)
 	@cargo test $(PLUGINS) --workspace $(TEST_ARGS)
+	@$(if $(TEST_ARGS),,$(MAKE) test-plugins)
 	$(call step,testing everything else)
 	@$(with_assets) cargo test --workspace $(TEST_ARGS)
+
+# The plugins' own tests run natively: here the same cases are asked of the components, in the sandbox.
+.PHONY: test-plugins
+test-plugins: toolchain ## Run the plugins' cases in the sandbox
+	$(call step,testing the plugins' components)
+	@$(build_all) --quiet
+	@cargo build $(PLUGINS) --workspace --release --target wasm32-wasip2
+	@for cases in plugins/*/cases; do \
+		plugin=$$(basename "$$(dirname "$$cases")"); \
+		echo "$$plugin:"; \
+		"$(CARGO_TARGET_DIR)/debug/resource-broker" plugin test \
+			"$(CARGO_TARGET_DIR)/wasm32-wasip2/release/resource_broker_plugin_$$plugin.wasm" "$$cases" || exit; \
+	done
 
 .PHONY: test-e2e
 test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
 	$(call step,building the broker and the tests)
 	@$(build_all)
-	@$(with_assets) cargo test --workspace --test control_planes --test issuer --test e2e $(TEST_ARGS)
+	@$(with_assets) cargo test --workspace --test control_planes --test issuer --test tutorial --test e2e $(TEST_ARGS)
 
 .PHONY: lint
 lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell
@@ -89,6 +119,7 @@ lint-fix: toolchain ## Mend what rustfmt and clippy can mend
 	@cargo clippy $(PLUGINS) --workspace --all-targets --fix --allow-dirty --allow-staged
 	@cargo fmt --all
 	@cargo fmt $(PLUGINS) --all
+	@cargo fmt $(GUEST)
 
 .PHONY: check
 check: toolchain lint-format check-codegen lint-rust lint-deny lint-shell test ## Everything that a change must pass
@@ -103,7 +134,7 @@ check-codegen: toolchain
 .PHONY: lint-format
 lint-format: toolchain
 	$(call step,checking the format)
-	@{ cargo fmt --all --check && cargo fmt $(PLUGINS) --all --check; } || \
+	@{ cargo fmt --all --check && cargo fmt $(PLUGINS) --all --check && cargo fmt $(GUEST) --check; } || \
 		{ echo 'not formatted as rustfmt does: run "make lint-fix"' >&2; exit 1; }
 
 .PHONY: lint-rust
@@ -111,6 +142,7 @@ lint-rust: toolchain
 	$(call step,running clippy)
 	@cargo clippy --workspace --all-targets -- --deny warnings
 	@cargo clippy $(PLUGINS) --workspace --all-targets -- --deny warnings
+	@cargo clippy $(GUEST) --target wasm32-wasip2 -- --deny warnings
 
 # Known vulnerabilities come from a database on the network: where it cannot be had, the rest is still checked.
 .PHONY: lint-deny
@@ -151,4 +183,8 @@ toolchain:
 		fi; \
 	elif [ ! -d "$$(rustc --print target-libdir --target $$target 2>/dev/null)" ]; then \
 		missing "no Rust $$channel with the target $$target: install rustup (https://rustup.rs), which gets both"; \
+	fi
+	@if [ "$$(cat '$(last_clone)' 2>/dev/null)" != '$(CURDIR)' ]; then \
+		find . \( -name target -o -name .git \) -prune -o -type f \( -name '*.rs' -o -name '*.wit' \) -exec touch {} +; \
+		mkdir -p '$(CARGO_TARGET_DIR)'; echo '$(CURDIR)' > '$(last_clone)'; \
 	fi

@@ -431,7 +431,7 @@ impl Apply {
 
     fn place(&self, target: &Target, part: Part) -> Result<(Arc<Cluster>, Resource), Fault> {
         let cluster = self.cluster(target, part)?;
-        let own = [own::records(), own::offers()].into_iter().find(|own| own.gvk == target.gvk);
+        let own = [own::records(), own::offers(), own::plugins()].into_iter().find(|own| own.gvk == target.gvk);
         let resource = own.or_else(|| self.cache.resource(&target.cluster, &target.gvk)).ok_or_else(|| {
             let message = format!("{} does not serve {}, or it has not been found yet", target.cluster, target.gvk);
             failed(part, reason::CLUSTER_UNAVAILABLE, message, "not_served")

@@ -31,6 +31,7 @@ use crate::{
     admin::Bind,
     crds::CrdsArgs,
     kubeconfig::{Proxy, Reader, Source},
+    plugin_command::PluginArgs,
     telemetry::{Encoder, Level, LogOptions},
 };
 
@@ -44,6 +45,8 @@ pub enum Invocation {
     Run(Box<Options>),
     /// Print or write the CRDs.
     Crds(CrdsArgs),
+    /// Help the author of a plugin.
+    Plugin(Box<PluginArgs>),
     /// Print this text (help or version) and end well.
     Print(String),
 }
@@ -143,6 +146,7 @@ pub fn parse(line: impl IntoIterator<Item = OsString>, environment: &Environment
     let raw = Raw::from_arg_matches(&matches).map_err(|error| UsageError(one_line(&error)))?;
     match raw.command {
         Some(RawCommand::Crds(args)) => Ok(Invocation::Crds(args)),
+        Some(RawCommand::Plugin(args)) => Ok(Invocation::Plugin(args)),
         None => Ok(Invocation::Run(Box::new(options(&raw.flags, environment)?))),
     }
 }

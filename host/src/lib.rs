@@ -13,6 +13,7 @@
 //! - [`kubeconfig`] turns files and directories into configurations, [`clusters`] keeps the set of clusters as they say.
 //! - [`transport`] is the only way to an API server. Every request is bounded in time, size and number; a cluster that does
 //!   not answer fails its requests at once, and is asked in the background until it answers again.
+//! - [`plugins`] loads components and says who serves what, [`plugin_command`] helps those who write them.
 //! - [`lease`] makes sure that one process writes, [`admin`] answers probes, [`metrics`] and [`telemetry`] tell people.
 //!
 //! What is deliberately absent: retries (a failed write is looked at again by its key), caching in the transport, and any
@@ -26,9 +27,12 @@ pub mod clusters;
 pub mod crds;
 pub mod discovery;
 mod httpd;
+pub mod identity;
 pub mod kubeconfig;
 pub mod lease;
 pub mod metrics;
+pub mod plugin_command;
+pub mod plugins;
 pub mod queue;
 pub mod report;
 pub mod resource;

@@ -4,7 +4,7 @@ use std::{env, io::Write, process::ExitCode};
 
 use resource_broker::{
     args::{self, Environment, Invocation},
-    crds, run, telemetry,
+    crds, plugin_command, run, telemetry,
 };
 
 /// The exit code for a command line that cannot be followed.
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             eprintln!("resource-broker crds: {error:#}");
             ExitCode::FAILURE
         }),
+        Ok(Invocation::Plugin(args)) => plugin_command::run(&args),
         Ok(Invocation::Run(options)) => serve(*options),
     }
 }

@@ -130,6 +130,11 @@ struct RoleLabel {
     role: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabel {
+    plugin: String,
+}
+
 /// The broker's metrics. Clones share one registry; every method is cheap and never fails.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -144,6 +149,8 @@ struct Inner {
     request_duration: Family<RequestTimeLabels, Histogram, fn() -> Histogram>,
     sandbox_calls: Family<SandboxLabels, Counter>,
     sandbox_duration: Family<RoleLabel, Histogram, fn() -> Histogram>,
+    plugin_ready: Family<PluginLabel, Gauge>,
+    plugin_suspended: Family<PluginLabel, Gauge>,
     watch_restarts: Family<WatchLabels, Counter>,
     /// The watch labels that exist, so that a cluster's can be found when it goes.
     watches: Mutex<HashSet<WatchLabels>>,
@@ -188,6 +195,8 @@ impl Metrics {
             request_duration: Family::new_with_constructor(long_times),
             sandbox_calls: Family::default(),
             sandbox_duration: Family::new_with_constructor(short_times),
+            plugin_ready: Family::default(),
+            plugin_suspended: Family::default(),
             watch_restarts: Family::default(),
             watches: Mutex::default(),
             objects: Family::default(),
@@ -234,6 +243,20 @@ impl Metrics {
     pub fn sandbox_call(&self, role: &'static str, outcome: &'static str, took: Duration) {
         self.0.sandbox_calls.get_or_create(&SandboxLabels { role, outcome }).inc();
         self.0.sandbox_duration.get_or_create(&RoleLabel { role }).observe(took.as_secs_f64());
+    }
+
+    /// How a Plugin fares. There are as many as people make in the broker's own namespace: few.
+    pub fn plugin(&self, name: &str, ready: bool, suspended: bool) {
+        let label = PluginLabel { plugin: name.to_owned() };
+        self.0.plugin_ready.get_or_create(&label).set(i64::from(ready));
+        self.0.plugin_suspended.get_or_create(&label).set(i64::from(suspended));
+    }
+
+    /// Drops every series of a Plugin that is gone.
+    pub fn forget_plugin(&self, name: &str) {
+        let label = PluginLabel { plugin: name.to_owned() };
+        self.0.plugin_ready.remove(&label);
+        self.0.plugin_suspended.remove(&label);
     }
 
     /// A watch ended and was started anew. `kind` is of those watched, as `Kind.version.group`.
@@ -304,6 +327,16 @@ impl Inner {
         );
         registry.register("sandbox_calls", "Calls of plugins, by role and outcome", self.sandbox_calls.clone());
         registry.register("sandbox_call_duration_seconds", "The time of one call", self.sandbox_duration.clone());
+        registry.register(
+            "plugin_ready",
+            "Whether a Plugin serves what it claims (1) or not (0)",
+            self.plugin_ready.clone(),
+        );
+        registry.register(
+            "plugin_suspended",
+            "Whether a Plugin is asked only now and then since its calls fail (1) or not (0)",
+            self.plugin_suspended.clone(),
+        );
         registry.register("watch_restarts", "Watches that ended and were started anew", self.watch_restarts.clone());
         registry.register("objects", "Brokered objects, by state", self.objects.clone());
         registry.register("cluster_up", "Whether the cluster answers (1) or not (0)", self.cluster_up.clone());

@@ -15,12 +15,15 @@ use crate::{
     args::Options,
     cache::{Cache, Scope, What},
     clusters::{ClusterEvent, ClusterSet, POLL, Settings},
+    identity,
     lease::Leadership,
     metrics::Metrics,
+    plugin_command,
+    plugins::{self, Board, Controller},
     queue::Queue,
     report::Reporter,
     watches::Watches,
-    worker::Worker,
+    worker::{self, Worker},
 };
 
 /// How long the first passes wait for clusters to be read, so that objects are spread over all providers and not over
@@ -33,7 +36,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let metrics = Metrics::new();
-    let sandbox = tokio::task::spawn_blocking(|| Sandbox::new(SandboxConfig::default()));
+    let config = SandboxConfig { probe: plugin_command::probe(), ..SandboxConfig::default() };
+    let component_bytes = config.component_bytes;
+    let sandbox = tokio::task::spawn_blocking(|| Sandbox::new(config));
     let scope = Scope { kinds: gvks(&options.watch_kinds), related: gvks(&options.related_kinds) };
     let settings = Settings { poll: POLL, proxy: options.proxy };
     let (clusters, mut events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
@@ -41,9 +46,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let cache = Arc::new(Cache::new(scope.clone()));
     let queue = Arc::new(Queue::new());
 
+    let board = Board::default();
+
     let checks: Checks = {
-        let (clusters, cache) = (clusters.clone(), cache.clone());
-        Arc::new(move || clusters.checks().into_iter().chain(cache_checks(&cache)).collect())
+        let (clusters, cache, board) = (clusters.clone(), cache.clone(), board.clone());
+        Arc::new(move || clusters.checks().into_iter().chain(cache_checks(&cache)).chain(board.checks()).collect())
     };
     let _health = admin::serve_health(&options.health_bind, checks).await?;
     let _metrics = admin::serve_metrics(&options.metrics_bind, options.metrics_secure, metrics.clone()).await?;
@@ -77,19 +84,45 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         Leadership::unopposed(&metrics)
     });
     let sandbox = sandbox.await?.context("the standard plugin cannot be loaded; this build of the broker is broken")?;
-    let apply = Apply {
-        clusters,
+    let me = {
+        let (coordination, namespace) = (clusters.coordination().clone(), options.namespace.clone());
+        async move { identity::find(&coordination, &namespace).await }
+    };
+    let apply = Arc::new(Apply {
+        clusters: clusters.clone(),
         cache: cache.clone(),
         queue: queue.clone(),
         leadership: leadership.clone(),
         reporter: Reporter::new(&options.namespace),
         namespace: options.namespace,
+    });
+    let begin = {
+        let watches = watches.clone();
+        move || {
+            let watches = watches.clone();
+            Box::new(move |id| watches.begin(id))
+        }
     };
-    let begin = Box::new(move |id| watches.begin(id));
-    let worker = Arc::new(Worker::new(queue, cache.clone(), sandbox, apply, begin, metrics));
+    let controller = Controller::new(plugins::Parts {
+        clusters,
+        cache: cache.clone(),
+        queue: queue.clone(),
+        sandbox: sandbox.clone(),
+        component_bytes,
+        apply: apply.clone(),
+        watches: begin(),
+        metrics: metrics.clone(),
+        board: board.clone(),
+    });
+    // Every process loads, so that one that takes over has nothing to wait for.
+    let loading = tokio::spawn(controller.run());
+    let worker =
+        worker::Parts { queue, cache: cache.clone(), sandbox, board: board.clone(), apply, watches: begin(), metrics };
+    let worker = Arc::new(Worker::new(worker));
 
-    let outcome = lead(&leadership, &cache, worker, &stop).await;
+    let outcome = lead(&leadership, &cache, &board, me, worker, &stop).await;
     following.abort();
+    loading.abort();
     // Nothing is written any more, so others may take over at once rather than when the Lease has run out.
     if timeout(LAST_WORD, leadership.release()).await.is_err() {
         tracing::warn!("the coordination cluster did not take the Lease back in time; it ends by itself");
@@ -102,11 +135,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 async fn lead(
     leadership: &Leadership,
     cache: &Cache,
+    board: &Board,
+    me: impl Future<Output = Option<String>>,
     worker: Arc<Worker>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let begin = async {
         leadership.acquired().await;
+        if let Some(me) = me.await {
+            cache.known_as(&me);
+        }
+        // What a Plugin claims is never decided by the standard component only because the broker has just started.
+        board.claimed().await;
         if timeout(FIRST_READ, cache.settled()).await.is_err() {
             tracing::info!("not every cluster could be read yet; going on with those that could");
         }
@@ -154,15 +194,20 @@ fn gvks(kinds: &[GroupVersionKind]) -> Vec<Gvk> {
     kinds.iter().map(|kind| Gvk::new(&kind.group, &kind.version, &kind.kind)).collect()
 }
 
-/// A line for each cache. Only the broker's own records are required.
+/// A line for each cache. Only the broker's own records and plugins are required.
 fn cache_checks(cache: &Cache) -> Vec<Check> {
     let states = cache.states().into_iter();
     states
-        .map(|(id, why)| Check {
-            name: format!("cache {id}"),
-            ok: why.is_none(),
-            required: id.what == What::Records && id.cluster.role == Role::Coordination,
-            detail: why.unwrap_or_default(),
+        .map(|(id, why)| {
+            let own = matches!(id.what, What::Records | What::Plugins) && id.cluster.role == Role::Coordination;
+            // Where the kind is not known there are no Plugins, and that is fine.
+            let none = id.what == What::Plugins && cache.plugins().plugins.is_ok();
+            Check {
+                name: format!("cache {id}"),
+                ok: why.is_none() || none,
+                required: own,
+                detail: why.filter(|_| !none).unwrap_or_default(),
+            }
         })
         .collect()
 }

@@ -21,7 +21,7 @@ use crate::{
     metrics::Metrics,
     queue::Queue,
     resource::{METADATA_LIST, METADATA_WATCH, Resource},
-    transport::{Cluster, Health, Limits, RequestError},
+    transport::{Cluster, EventError, Health, Limits, RequestError, events},
 };
 
 /// The most objects of one kind in one cluster: a server that never ends its list must not fill the memory.
@@ -76,8 +76,10 @@ enum Ended {
     List(serde_json::Error),
     #[error("the watch request cannot be made: {0}")]
     Http(#[from] http::Error),
-    #[error("the watch broke: {0}")]
-    Stream(kube::Error),
+    #[error("nothing came for {} s", SILENCE.as_secs())]
+    Silent,
+    #[error(transparent)]
+    Stream(EventError),
     #[error("the resource version is too old")]
     Expired,
     #[error("the list has more than {MOST} objects")]
@@ -95,8 +97,16 @@ impl Ended {
                 error.code().map(|code| code.as_u16())
             }
             Self::Refused { code, .. } => Some(*code),
-            Self::Stream(kube::Error::Api(status)) => Some(status.code),
             _ => None,
+        }
+    }
+
+    /// Whether the connection alone is at fault: the watch can go on where it was.
+    fn is_interruption(&self) -> bool {
+        match self {
+            Self::Silent | Self::Stream(EventError::Broken(_)) => true,
+            Self::Request(error) => error.code().is_none(),
+            _ => false,
         }
     }
 
@@ -219,7 +229,7 @@ impl Watch {
                     }
                     match ended {
                         Ok(()) => {}
-                        Err(Ended::Stream(error)) if !matches!(error, kube::Error::Api(_)) => {
+                        Err(error) if error.is_interruption() => {
                             tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
                             *failures += 1;
                             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
@@ -238,6 +248,8 @@ impl Watch {
         match &self.id.what {
             What::Records => Ok(own::records()),
             What::Offers => Ok(own::offers()),
+            What::Plugins => Ok(own::plugins()),
+            What::Components => Ok(own::config_maps()),
             What::Kind(gvk) => Ok(discovery::find(&self.cluster, gvk, self.id.cluster.role == Role::Consumer).await?),
             What::Sources(gvk) | What::Related(gvk) => match known(gvk) {
                 Some(resource) => Ok(resource),
@@ -247,13 +259,15 @@ impl Watch {
     }
 
     fn is_metadata(&self) -> bool {
-        matches!(self.id.what, What::Sources(_) | What::Related(_))
+        matches!(self.id.what, What::Sources(_) | What::Related(_) | What::Components)
     }
 
     /// The collection with what selects from it.
     fn path(&self, resource: &Resource) -> String {
         match &self.id.what {
-            What::Records => format!("{}?", resource.collection(Some(&self.namespace))),
+            What::Records | What::Plugins | What::Components => {
+                format!("{}?", resource.collection(Some(&self.namespace)))
+            }
             What::Related(_) => format!("{}?labelSelector={}&", resource.all(), keys::RELATED_TO),
             What::Offers | What::Kind(_) | What::Sources(_) => format!("{}?", resource.all()),
         }
@@ -298,14 +312,14 @@ impl Watch {
         );
         let accept = if self.is_metadata() { METADATA_WATCH } else { "application/json" };
         let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
-        let stream = timeout(SILENCE, client.request_events::<Object>(request));
-        let stream = stream.await.map_err(|_| silent())?.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 410 => Ended::Expired,
-            error => Ended::Stream(error),
-        })?;
+        let stream = timeout(SILENCE, events::<Object>(&self.id.cluster, client, request));
+        let stream = stream
+            .await
+            .map_err(|_| Ended::Silent)?
+            .map_err(|error| if error.is_gone() { Ended::Expired } else { error.into() })?;
         pin_mut!(stream);
         loop {
-            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| silent())? else {
+            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| Ended::Silent)? else {
                 // An API server ends the watches of a kind whose CRD changes: it may be served differently now.
                 let in_time = started.elapsed() + SLACK >= Duration::from_secs(seconds);
                 return if in_time { Ok(()) } else { Err(Ended::Early) };
@@ -330,10 +344,6 @@ impl Watch {
             }
         }
     }
-}
-
-fn silent() -> Ended {
-    Ended::Stream(kube::Error::Service(format!("nothing came for {} s", SILENCE.as_secs()).into()))
 }
 
 /// Kinds that need no discovery.

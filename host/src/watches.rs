@@ -55,7 +55,7 @@ impl Watches {
         let whats: Vec<What> = match name.role {
             Role::Consumer => kinds.chain(self.scope.related.iter().cloned().map(What::Related)).collect(),
             Role::Provider => kinds.chain([What::Offers]).collect(),
-            Role::Coordination => vec![What::Records],
+            Role::Coordination => vec![What::Records, What::Plugins],
             Role::Compute => Vec::new(),
         };
         for what in whats {

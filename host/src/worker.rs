@@ -1,25 +1,30 @@
 //! One pass over one key: snapshot, questions, answers, plan, writes. Many keys at once, one pass at a time for each.
 //!
-//! A pass never waits for the effect of its writes: they come back through the cache as the next pass.
+//! A pass never waits for the effect of its writes: they come back through the cache as the next pass. What passes leave
+//! to each other is in `memory`, whom they ask in `answers`, how many there are at once in `lanes`.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod answers;
+mod lanes;
+mod memory;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use rand::RngExt;
-use resource_broker_api::{conditions::reason, names::Gvk};
-use resource_broker_sandbox::{ApiName, CallError, CopyContext, Role as PluginRole, Sandbox};
+use resource_broker_api::names::ClusterName;
+use resource_broker_sandbox::Sandbox;
 use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
+    task::{Id, JoinSet},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::{
+    answers::{Plugins, Said},
+    lanes::Lanes,
+    memory::Memories,
+};
 use crate::{
     apply::{Apply, Fault, Learned},
     cache::{Cache, StoreId, WorkKey},
@@ -28,15 +33,17 @@ use crate::{
         self,
         offer::filters_to_validate,
         plan::{Action, Plan, State},
-        question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
-        snapshot::{Applied, Failure, Key, Memory, Offer, Part, Snapshot, Target, Written},
+        snapshot::{Key, Target},
         sweep,
     },
+    plugins::Board,
     queue::Queue,
 };
 
 /// Passes under way at once. A pass that waits for a slow cluster costs a few kilobytes, so there may be many.
 const AT_ONCE: usize = 2048;
+/// Passes under way at once that concern one cluster: a slow one must not take the places of all others.
+const AT_ONCE_IN_ONE: usize = 512;
 /// The longest that a pass may take: each of its requests is bounded on its own.
 const LONGEST: Duration = Duration::from_mins(2);
 /// How long passes may take to end their step when the broker stops.
@@ -45,37 +52,41 @@ const LAST_STEPS: Duration = Duration::from_secs(3);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
 /// The pause before an offer or a stray copy that was not as the cache showed it is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Having to look again this often in a row is no race any more, but something to tell.
-const RACES: u32 = 5;
-/// An apply that is this old says nothing about a contest any more.
-const CONTEST_ENDS: Duration = Duration::from_mins(10);
 
-/// What is remembered of a key between passes.
-#[derive(Default)]
-struct Remembered {
-    memory: Memory,
-    placed: Option<Instant>,
-    applied: Option<Instant>,
-    failures: u32,
-    state: State,
-}
-
-/// See the module.
-pub struct Worker {
+/// What a worker works with.
+pub struct Parts {
     /// Keys to look at.
     pub queue: Arc<Queue<WorkKey>>,
     /// What is known.
     pub cache: Arc<Cache>,
     /// Answers questions.
     pub sandbox: Sandbox,
+    /// Says which plugins are being loaded.
+    pub board: Board,
     /// Carries out plans.
-    pub apply: Apply,
+    pub apply: Arc<Apply>,
     /// Starts a watch that a snapshot needs.
     pub watches: Box<dyn Fn(StoreId) + Send + Sync>,
     /// Counts.
     pub metrics: Metrics,
-    remembered: Mutex<HashMap<Key, Remembered>>,
-    states: Mutex<HashMap<State, usize>>,
+}
+
+/// See the module.
+pub struct Worker {
+    queue: Arc<Queue<WorkKey>>,
+    cache: Arc<Cache>,
+    plugins: Plugins,
+    apply: Arc<Apply>,
+    watches: Box<dyn Fn(StoreId) + Send + Sync>,
+    metrics: Metrics,
+    memories: Memories,
+}
+
+/// Passes under way, with the clusters that each concerns.
+struct Passes {
+    tasks: JoinSet<()>,
+    lanes: Lanes<WorkKey, ClusterName>,
+    at_work: HashMap<Id, Vec<ClusterName>>,
 }
 
 /// How a pass went.
@@ -90,50 +101,35 @@ enum Went {
 
 impl Worker {
     /// A worker with nothing remembered.
-    pub fn new(
-        queue: Arc<Queue<WorkKey>>,
-        cache: Arc<Cache>,
-        sandbox: Sandbox,
-        apply: Apply,
-        watches: Box<dyn Fn(StoreId) + Send + Sync>,
-        metrics: Metrics,
-    ) -> Self {
-        let (remembered, states) = (Mutex::default(), Mutex::default());
-        Self { queue, cache, sandbox, apply, watches, metrics, remembered, states }
+    pub fn new(parts: Parts) -> Self {
+        let Parts { queue, cache, sandbox, board, apply, watches, metrics } = parts;
+        let plugins = Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone() };
+        Self { queue, cache, plugins, apply, watches, metrics, memories: Memories::default() }
     }
 
     /// Works until `stop`; passes that are under way then end their step.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        let mut passes: JoinSet<()> = JoinSet::new();
+        let lanes = Lanes::new(AT_ONCE, AT_ONCE_IN_ONE);
+        let mut passes = Passes { tasks: JoinSet::new(), lanes, at_work: HashMap::new() };
         loop {
-            let place = places.clone().acquire_owned();
-            let (key, waited) = tokio::select! {
+            while let Some((key, clusters)) = passes.lanes.start() {
+                let (worker, stop) = (self.clone(), stop.clone());
+                let task = passes.tasks.spawn(async move { worker.pass(&key, &stop).await });
+                passes.at_work.insert(task.id(), clusters);
+            }
+            tokio::select! {
                 () = stop.cancelled() => break,
-                next = async { let place = place.await; (place, self.queue.next().await) } => {
-                    let (place, (key, waited)) = next;
-                    // The semaphore is never closed.
-                    let Ok(place) = place else { break };
-                    let worker = self.clone();
-                    let stop = stop.clone();
-                    let taken = key.clone();
-                    passes.spawn(async move {
-                        let _place = place;
-                        worker.pass(&taken, &stop).await;
-                    });
-                    (key, waited)
-                }
-            };
-            tracing::trace!(%key, "taken");
-            self.metrics.queue_wait(waited);
-            self.metrics.queue_depth(self.queue.depth());
-            while let Some(ended) = passes.try_join_next() {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a pass panicked; this is a bug, and its key is looked at again");
+                Some(ended) = passes.tasks.join_next_with_id() => passes.ended(ended),
+                (key, waited) = self.queue.next(), if passes.lanes.has_place() => {
+                    tracing::trace!(%key, "taken");
+                    self.metrics.queue_wait(waited);
+                    self.metrics.queue_depth(self.queue.depth() + passes.lanes.waiting());
+                    let clusters = self.cache.clusters_of(&key);
+                    passes.lanes.enter(key, clusters);
                 }
             }
         }
-        let ended = timeout(LAST_STEPS, async { while passes.join_next().await.is_some() {} }).await;
+        let ended = timeout(LAST_STEPS, async { while passes.tasks.join_next().await.is_some() {} }).await;
         if ended.is_err() {
             tracing::warn!("passes are still waiting for clusters; they are left, and a restart finishes them");
         }
@@ -182,46 +178,65 @@ impl Worker {
     }
 
     async fn object(&self, key: &Key, stop: &CancellationToken) -> Went {
-        let memory = self.recall(key);
+        let memory = self.memories.recall(key);
         let (snapshot, needed) = self.cache.snapshot(key, memory);
         for id in needed {
             (self.watches)(id);
         }
-        let answers = self.answer(&snapshot, planner::ask(&snapshot)).await;
-        let plan = planner::plan(&snapshot, &answers);
+        let questions = planner::ask(&snapshot);
+        let plan = if let Some(plugin) = self.plugins.awaited(key, &questions) {
+            waits_for(&plugin)
+        } else {
+            let work_key = WorkKey::Object(key.clone());
+            let mut said = self.memories.said(&work_key);
+            let asked = self.plugins.answer(&snapshot, questions, &mut said).await;
+            self.memories.say(&work_key, said);
+            let mut plan = planner::plan(&snapshot, &asked.answer);
+            asked.again.map(|again| plan.again_in(again));
+            plan
+        };
         for wait in &plan.waits {
             tracing::debug!(wait, "waiting");
         }
         let (learned, fault) = self.carry_out(&plan, stop).await;
-        let fault = fault.map(|fault| self.judge_race(key, fault));
-        let went = self.remember(key, &snapshot, &plan, learned, fault.as_ref());
-        if let Some(Fault::Failed { failure, .. }) = &fault {
-            tracing::warn!(
-                reason = failure.reason,
-                error = failure.message,
-                "a write did not succeed; it is tried again"
-            );
+        let fault = fault.map(|fault| self.memories.judge_race(key, fault));
+        let left = self.memories.remember(key, &snapshot, &plan, learned, fault.as_ref(), &self.metrics);
+        if left.recovered {
+            self.queue.add(WorkKey::Object(key.clone()));
         }
+        let went = Went::from(fault);
         self.schedule(key, &plan, &went);
         went
     }
 
     async fn offer(&self, target: &Target, stop: &CancellationToken) -> Went {
         let snapshot = self.cache.offer_snapshot(target);
-        let validated = match filters_to_validate(&snapshot) {
-            Some(filters) => Some(self.validate(target, &snapshot, filters).await),
-            None => None,
+        let key = WorkKey::Offer(target.clone());
+        let filters = filters_to_validate(&snapshot);
+        let awaited = filters.as_ref().and_then(|_| self.plugins.awaited_by_offer(&snapshot));
+        let mut again = None;
+        let plan = if let Some(plugin) = awaited {
+            waits_for(&plugin)
+        } else if let Some(filters) = filters {
+            let mut said = self.memories.said(&key);
+            let asked = self.plugins.validate(target, &snapshot, filters, &mut said).await;
+            self.memories.say(&key, said);
+            again = asked.again;
+            planner::offer::plan(&snapshot, Some(&asked.answer))
+        } else {
+            self.memories.say(&key, Said::default());
+            planner::offer::plan(&snapshot, None)
         };
-        let plan = planner::offer::plan(&snapshot, validated.as_ref());
-        let went = self.simple(&plan, stop).await;
+        let went = Went::from(self.carry_out(&plan, stop).await.1);
         if matches!(went, Went::Well) && plan.waits.is_empty() {
             if snapshot.count_is_due || plan.actions().any(|action| matches!(action, Action::PutStatus { .. })) {
                 self.cache.counted(target, snapshot.objects);
             }
             // This look took the place of the one at which the number was to be written.
-            if let Some(rest) = self.cache.count_due_in(target) {
-                self.queue.add_after(WorkKey::Offer(target.clone()), rest);
-            }
+            again = [again, self.cache.count_due_in(target)].into_iter().flatten().min();
+        }
+        if let Some(again) = again {
+            self.queue.add_after(key, again);
         }
         went
     }
@@ -231,22 +246,7 @@ impl Worker {
         if plan.actions().next().is_some() {
             tracing::info!(copy = %target, "a copy without a record and without an object; taking it away");
         }
-        self.simple(&plan, stop).await
-    }
-
-    async fn simple(&self, plan: &Plan, stop: &CancellationToken) -> Went {
-        match self.carry_out(plan, stop).await.1 {
-            None => Went::Well,
-            Some(Fault::Again(why)) => {
-                tracing::debug!(why, "looking again");
-                Went::Again
-            }
-            Some(Fault::NotLeading) => Went::Badly("not_leading", Some(Duration::from_secs(2))),
-            Some(Fault::Failed { failure, category, retry_in }) => {
-                tracing::warn!(error = failure.message, "a write did not succeed; it is tried again");
-                Went::Badly(category, retry_in)
-            }
-        }
+        Went::from(self.carry_out(&plan, stop).await.1)
     }
 
     /// The steps in order, the actions of one step at the same time. Stops at the first step with a fault.
@@ -274,93 +274,8 @@ impl Worker {
         (learned, None)
     }
 
-    fn recall(&self, key: &Key) -> Memory {
-        let remembered = self.lock();
-        let Some(remembered) = remembered.get(key) else { return Memory::default() };
-        let mut memory = remembered.memory.clone();
-        memory.since_placed = remembered.placed.map(|placed| placed.elapsed());
-        if let (Some(applied), Some(at)) = (&mut memory.applied, remembered.applied) {
-            applied.ago = at.elapsed();
-        }
-        memory
-    }
-
-    /// A race is over at the next look; what looks like one again and again is something else.
-    fn judge_race(&self, key: &Key, fault: Fault) -> Fault {
-        let times = self.lock().get(key).map_or(0, |remembered| remembered.failures);
-        match fault {
-            Fault::Again(why) if times >= RACES => {
-                let failure = Failure { part: Part::Copy, invalid: false, reason: reason::WRITE_FAILED, message: why };
-                Fault::Failed { failure, category: "race", retry_in: None }
-            }
-            other => other,
-        }
-    }
-
-    fn remember(
-        &self,
-        key: &Key,
-        snapshot: &Snapshot,
-        plan: &Plan,
-        learned: Vec<Learned>,
-        fault: Option<&Fault>,
-    ) -> Went {
-        let mut all = self.lock();
-        let remembered = all.entry(key.clone()).or_default();
-        let before = std::mem::replace(&mut remembered.state, plan.state);
-        for learned in learned {
-            remembered.learn(learned);
-        }
-        let went = match fault {
-            None => Went::Well,
-            Some(Fault::Again(why)) => {
-                tracing::debug!(why, "looking again");
-                Went::Again
-            }
-            Some(Fault::NotLeading) => Went::Badly("not_leading", Some(Duration::from_secs(2))),
-            Some(Fault::Failed { category, retry_in, .. }) => Went::Badly(category, *retry_in),
-        };
-        let had_failure = remembered.memory.failure.is_some();
-        remembered.memory.failure = failure_of(fault, remembered.memory.failure.take());
-        remembered.memory.related.retain(|(gvk, name), _| {
-            snapshot.related.iter().any(|one| one.declared.gvk == *gvk && one.declared.target_name == *name)
-        });
-        remembered.failures = if matches!(went, Went::Well) { 0 } else { remembered.failures.saturating_add(1) };
-        let recovered = had_failure && remembered.memory.failure.is_none();
-        let is_over = snapshot.consumer.is_known()
-            && snapshot.record.is_known()
-            && snapshot.consumer.present().is_none()
-            && snapshot.record.present().is_none();
-        let state = plan.state;
-        if is_over {
-            all.remove(key);
-        }
-        drop(all);
-        self.count(before, if is_over { State::None } else { state });
-        if recovered {
-            // The conditions that told of the failure are out of date now.
-            self.queue.add(WorkKey::Object(key.clone()));
-        }
-        went
-    }
-
-    fn count(&self, before: State, after: State) {
-        if before == after {
-            return;
-        }
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        for (state, more) in [(before, false), (after, true)] {
-            if state == State::None {
-                continue;
-            }
-            let count = states.entry(state).or_default();
-            *count = if more { *count + 1 } else { count.saturating_sub(1) };
-            self.metrics.objects(state.as_str(), *count);
-        }
-    }
-
     fn schedule(&self, key: &Key, plan: &Plan, went: &Went) {
-        let failures = self.lock().get(key).map_or(0, |remembered| remembered.failures);
+        let failures = self.memories.failures(key);
         let backoff = || {
             let pause = PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE.1);
             pause.mul_f64(rand::rng().random_range(0.75..1.25))
@@ -377,175 +292,42 @@ impl Worker {
             (_, None) => {}
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Remembered>> {
-        // Nothing panics while holding it.
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Somebody is to answer who is being loaded. Nothing is told of that: it takes a moment, and ends by itself.
+fn waits_for(plugin: &str) -> Plan {
+    Plan::wait(State::Waiting, format!("Plugin {plugin} is being loaded"))
+}
 
-    async fn answer(&self, snapshot: &Snapshot, questions: Questions) -> Answers {
-        let Questions { judge, transform } = questions;
-        let api = self.api(&snapshot.key);
-        let judge = async {
-            match judge {
-                Some(judge) => Some(self.judge(&api, snapshot, judge).await),
-                None => None,
+impl From<Option<Fault>> for Went {
+    fn from(fault: Option<Fault>) -> Self {
+        match fault {
+            None => Self::Well,
+            Some(Fault::Again(why)) => {
+                tracing::debug!(why, "looking again");
+                Self::Again
             }
-        };
-        let transform = async {
-            match transform {
-                Some(transform) => Some(self.transform(&api, transform).await),
-                None => None,
-            }
-        };
-        let (judge, transform) = futures::future::join(judge, transform).await;
-        Answers { judge, transform }
-    }
-
-    fn api(&self, key: &Key) -> ApiName {
-        let resource = self.cache.resource(&key.consumer, &key.gvk).map(|resource| resource.plural).unwrap_or_default();
-        ApiName { group: key.gvk.group.clone(), resource }
-    }
-
-    /// All offers in one call. Where that fails, one call for each provider: what one of them publishes must not keep
-    /// the others' from being judged.
-    async fn judge(&self, api: &ApiName, snapshot: &Snapshot, judge: Judge) -> Result<Vec<Verdict>, PluginFailure> {
-        let offers: Vec<&Arc<Offer>> = judge.offers.iter().filter_map(|index| snapshot.offers.get(*index)).collect();
-        let failure = match self.judge_some(api, judge.object.clone(), &offers).await {
-            Ok(verdicts) => return Ok(verdicts),
-            Err(failure) => failure,
-        };
-        // The offers are ordered by provider.
-        let groups: Vec<&[&Arc<Offer>]> = offers.chunk_by(|one, next| one.provider == next.provider).collect();
-        if groups.len() < 2 {
-            return Err(failure);
-        }
-        let mut verdicts = Vec::with_capacity(offers.len());
-        for group in groups {
-            match self.judge_some(api, judge.object.clone(), group).await {
-                Ok(judged) => verdicts.extend(judged),
-                Err(failure) => verdicts.extend(group.iter().map(|_| Verdict::Failed(failure.message.clone()))),
+            Some(Fault::NotLeading) => Self::Badly("not_leading", Some(Duration::from_secs(2))),
+            Some(Fault::Failed { failure, category, retry_in }) => {
+                let (reason, error) = (failure.reason, failure.message);
+                tracing::warn!(reason, error, "a write did not succeed; it is tried again");
+                Self::Badly(category, retry_in)
             }
         }
-        if verdicts.iter().all(|verdict| matches!(verdict, Verdict::Failed(_))) {
-            return Err(failure);
-        }
-        Ok(verdicts)
     }
+}
 
-    async fn judge_some(
-        &self,
-        api: &ApiName,
-        object: String,
-        offers: &[&Arc<Offer>],
-    ) -> Result<Vec<Verdict>, PluginFailure> {
-        let offers = offers.iter().map(|offer| resource_broker_sandbox::Offer {
-            provider: offer.provider.to_string(),
-            name: format!("{}/{}", offer.namespace, offer.name),
-            filters: offer.filters.clone(),
-        });
-        let started = Instant::now();
-        let answer = self.sandbox.judge(api, object, offers.collect()).await;
-        self.called(PluginRole::AcceptFilter, answer.as_ref().err(), started);
-        let verdicts = answer.map_err(|error| failed("filter", api, &error))?;
-        Ok(verdicts
-            .into_iter()
-            .map(|verdict| match verdict {
-                resource_broker_sandbox::Verdict::Accepted => Verdict::Accepted,
-                resource_broker_sandbox::Verdict::Refused(violations) => {
-                    Verdict::Refused(violations.into_iter().map(|violation| violation.message).collect())
-                }
-            })
-            .collect())
-    }
-
-    async fn transform(&self, api: &ApiName, question: Transform) -> Result<Option<serde_json::Value>, PluginFailure> {
-        let context = CopyContext {
-            prefix: question.prefix,
-            consumer_namespace: question.consumer_namespace,
-            provider: question.provider.to_string(),
-        };
-        let started = Instant::now();
-        let answer = self.sandbox.transform_status(api, question.copy, Some(question.previous), context).await;
-        self.called(PluginRole::StatusTransformer, answer.as_ref().err(), started);
-        let status = answer.map_err(|error| failed("status", api, &error))?;
-        status
-            .map(|status| serde_json::from_str(&status))
-            .transpose()
-            .map_err(|error| PluginFailure { message: format!("the status plugin's answer is no JSON: {error}") })
-    }
-
-    async fn validate(
-        &self,
-        target: &Target,
-        snapshot: &planner::offer::OfferSnapshot,
-        filters: Vec<String>,
-    ) -> Result<Vec<String>, PluginFailure> {
-        let spec = snapshot.offer.as_ref().and_then(|offer| offer.field("spec")).unwrap_or_default();
-        let text = |field: &str| spec["gvr"][field].as_str().unwrap_or_default().to_owned();
-        let gvk = Gvk::new(&text("group"), &text("version"), "");
-        let api = ApiName { group: gvk.group, resource: text("resource") };
-        let started = Instant::now();
-        let answer = self.sandbox.validate_filters(&api, filters).await;
-        self.called(PluginRole::AcceptFilter, answer.as_ref().err(), started);
-        match answer {
-            Ok(()) => Ok(Vec::new()),
-            Err(CallError::Refused { problems, .. }) => {
-                Ok(problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect())
-            }
+impl Passes {
+    fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
             Err(error) => {
-                tracing::warn!(offer = %target, %error, "the filter plugin failed");
-                Err(failed("filter", &api, &error))
+                tracing::error!(%error, "a pass panicked; this is a bug, and its key is looked at again");
+                error.id()
             }
-        }
-    }
-
-    fn called(&self, role: PluginRole, error: Option<&CallError>, started: Instant) {
-        self.metrics.sandbox_call(role.name(), error.map_or("ok", CallError::category), started.elapsed());
-    }
-}
-
-fn failed(role: &str, api: &ApiName, error: &CallError) -> PluginFailure {
-    let group = if api.group.is_empty() { "core" } else { &api.group };
-    PluginFailure { message: format!("the {role} plugin of {}.{group} failed: {error}", api.resource) }
-}
-
-/// What the next pass is told of this one's fault. Having to look again is no failure, and ends none.
-fn failure_of(fault: Option<&Fault>, before: Option<Failure>) -> Option<Failure> {
-    match fault {
-        None => None,
-        // A text that differs in its numbers alone (a port, a request's id) is the same failure: it is not written anew.
-        Some(Fault::Failed { failure, .. }) => {
-            Some(before.filter(|before| is_same(before, failure)).unwrap_or_else(|| failure.clone()))
-        }
-        Some(Fault::Again(_) | Fault::NotLeading) => before,
-    }
-}
-
-fn is_same(one: &Failure, other: &Failure) -> bool {
-    let words = |failure: &Failure| -> String { failure.message.chars().filter(|c| !c.is_ascii_hexdigit()).collect() };
-    one.part == other.part && one.reason == other.reason && words(one) == words(other)
-}
-
-impl Remembered {
-    fn learn(&mut self, learned: Learned) {
-        match learned {
-            Learned::Placed => {
-                self.placed = Some(Instant::now());
-                self.memory.gone = None;
-            }
-            Learned::Applied(asked, got) => {
-                let fresh = self.applied.is_some_and(|at| at.elapsed() < CONTEST_ENDS);
-                let same = self.memory.applied.as_ref().filter(|before| fresh && before.asked == asked);
-                let times = same.map_or(1, |before| before.times.saturating_add(1));
-                self.memory.applied = Some(Applied { asked, got, times, ago: Duration::ZERO });
-                self.applied = Some(Instant::now());
-            }
-            Learned::Status(asked, got) => self.memory.status = Some(Written { asked, got }),
-            Learned::Related(gvk, name, version) => {
-                self.memory.related.insert((gvk, name), version);
-            }
-            Learned::Gone(uid) => self.memory.gone = Some(uid),
+        };
+        if let Some(clusters) = self.at_work.remove(&id) {
+            self.lanes.leave(&clusters);
         }
     }
 }

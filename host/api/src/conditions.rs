@@ -8,8 +8,12 @@ pub const ACCEPTED: &str = "Accepted";
 /// The copy at the provider shows the object's present generation. On consumer objects and Assignments.
 pub const SYNCED: &str = "Synced";
 /// The object can be used: what the provider says, or else that its `status.status` is `Available`. On consumer
-/// objects, Assignments and Plugins.
+/// objects, Assignments and Plugins; a Plugin is ready when it serves what it claims.
 pub const READY: &str = "Ready";
+/// The newest version of a component, as its Plugin and its config maps have it, is loaded. On Plugins.
+pub const LOADED: &str = "Loaded";
+/// Calls of a component succeed. On Plugins.
+pub const HEALTHY: &str = "Healthy";
 /// An offer makes sense: its API is served and watched, its filters can be judged. On offers.
 pub const VALID: &str = "Valid";
 
@@ -68,4 +72,57 @@ pub mod reason {
     pub const RELATED_MISSING: &str = "RelatedResourceMissing";
     /// `Synced` is false: a related resource, or its copy, cannot be read.
     pub const RELATED_UNREADABLE: &str = "RelatedResourceUnreadable";
+
+    /// `Loaded` is true.
+    pub const LOADED: &str = "Loaded";
+    /// `Loaded` is unknown: the component is being compiled, or waits for its turn.
+    pub const LOADING: &str = "Loading";
+    /// `Loaded` is false: the Plugin itself cannot be read.
+    pub const INVALID_PLUGIN: &str = "InvalidPlugin";
+    /// `Loaded` is false: a config map that the Plugin names is not there.
+    pub const CONFIG_MAP_MISSING: &str = "ConfigMapMissing";
+    /// `Loaded` is false: a config map lacks the key, or has it under `data`; the message says which keys it has.
+    pub const KEY_MISSING: &str = "KeyMissing";
+    /// `Loaded` is false: a config map cannot be read now, or the broker may not read it. It is tried again.
+    pub const CONFIG_MAP_UNREADABLE: &str = "ConfigMapUnreadable";
+    /// `Loaded` is false: the parts, joined, cannot be unpacked.
+    pub const NOT_UNPACKABLE: &str = "NotUnpackable";
+    /// `Loaded` is false: the component is larger than the broker takes.
+    pub const TOO_LARGE: &str = "TooLarge";
+    /// `Loaded` is false: the component is another one than `spec.sha256` says; the message has both digests.
+    pub const DIGEST_MISMATCH: &str = "DigestMismatch";
+    /// `Loaded` is false: a limit of the Plugin's is above what the broker allows, or cannot be read.
+    pub const INVALID_LIMITS: &str = "InvalidLimits";
+    /// `Loaded` is false: the bytes are no WebAssembly component.
+    pub const NOT_A_COMPONENT: &str = "NotAComponent";
+    /// `Loaded` is false: the component wants something of the broker that plugins are not given; the message names it.
+    pub const UNKNOWN_IMPORT: &str = "UnknownImport";
+    /// `Loaded` is false: the component was built against an interface of another version, or lacks one.
+    pub const WRONG_INTERFACE: &str = "WrongInterface";
+    /// `Loaded` is false: compiling the component took too long.
+    pub const COMPILE_TIME: &str = "CompileTime";
+    /// `Loaded` is false: the component refuses its configuration; the message has its own words.
+    pub const INVALID_CONFIGURATION: &str = "InvalidConfiguration";
+    /// `Loaded` is false: the component failed when it was asked to introduce itself or to check its configuration.
+    pub const FAILED_TO_START: &str = "FailedToStart";
+    /// `Loaded` is false: the broker could not load the component. It is tried again.
+    pub const LOAD_FAILED: &str = "LoadFailed";
+    /// `Healthy` is true: the last calls succeeded.
+    pub const HEALTHY: &str = "Healthy";
+    /// `Healthy` is true: there was no call yet. It is unknown where nothing is loaded.
+    pub const NOT_CALLED: &str = "NotCalled";
+    /// `Healthy` is false: the last calls failed; the message has the last error.
+    pub const FAILING: &str = "Failing";
+    /// `Healthy` is false: so many calls failed in a row that the plugin is asked only now and then.
+    pub const SUSPENDED: &str = "Suspended";
+    /// `Ready` is true: the plugin serves what it claims. The message names what an older Plugin serves instead.
+    pub const SERVING: &str = "Serving";
+    /// `Ready` is false: older Plugins serve all that this one claims; the message names them.
+    pub const SHADOWED: &str = "Shadowed";
+    /// `Ready` is false: the component does not export a role that the Plugin names. What it exports is served.
+    pub const ROLE_MISSING: &str = "RoleMissing";
+    /// An Event: another version of the component serves from now on.
+    pub const SWAPPED: &str = "Swapped";
+    /// An Event: calls succeed again.
+    pub const RECOVERED: &str = "Recovered";
 }

@@ -7,6 +7,9 @@ pub const GROUP: &str = "broker.platform-mesh.io";
 pub const CONSUMER_CLUSTER: &str = "broker.platform-mesh.io/consumer-cluster";
 /// On a provider copy: the consumer object's name.
 pub const CONSUMER_NAME: &str = "broker.platform-mesh.io/consumer-name";
+/// On a provider copy: the broker that made it, as the UID of that broker's namespace in its coordination cluster. Another
+/// broker may know a consumer by the same name: it leaves such a copy alone.
+pub const BROKER: &str = "broker.platform-mesh.io/broker";
 /// On a consumer object: its provider now, as `provider#NAME`. For show: the Assignment decides.
 pub const PROVIDER_CLUSTER: &str = "broker.platform-mesh.io/provider-cluster";
 /// On a consumer object: the provider that it is migrating to.

@@ -10,8 +10,11 @@ use crate::{
     findings::Finding,
     owned,
     plan::Action,
-    snapshot::{Applied, Key, Memory, Part, Record},
+    snapshot::{Applied, Key, Memory, Part, Record, Snapshot},
 };
+
+/// The annotations that make an object a copy of ours.
+pub const MARKS: [&str; 3] = [keys::CONSUMER_CLUSTER, keys::CONSUMER_NAME, keys::BROKER];
 
 /// How often in a row the same may be applied before the broker slows down: somebody keeps changing it back.
 const PATIENCE: u32 = 3;
@@ -38,7 +41,7 @@ pub fn is_claimed(copy: &Object, key: &Key) -> bool {
 }
 
 /// The apply document: everything outside `metadata` and `status`, and the broker's own marks.
-pub fn wanted(key: &Key, consumer: &Object) -> Value {
+pub fn wanted(key: &Key, consumer: &Object, broker: Option<&str>) -> Value {
     let mut metadata = json!({
         "name": key.copy_name(),
         "annotations": {
@@ -47,6 +50,9 @@ pub fn wanted(key: &Key, consumer: &Object) -> Value {
         },
         "finalizers": [keys::GENERIC_FINALIZER],
     });
+    if let Some(broker) = broker {
+        metadata["annotations"][keys::BROKER] = Value::from(broker);
+    }
     if let Some(namespace) = &key.namespace {
         metadata["namespace"] = Value::from(namespace.as_str());
     }
@@ -70,13 +76,14 @@ pub struct Step {
 
 /// Brings the copy in step with the consumer object.
 pub fn copy(
-    key: &Key,
+    snapshot: &Snapshot,
     consumer: &Object,
     provider: &ClusterName,
     record: Option<&Record>,
     copy: Option<&Object>,
-    memory: &Memory,
 ) -> Step {
+    let Snapshot { key, memory, .. } = snapshot;
+    let broker = snapshot.broker.as_deref();
     if let Some(copy) = copy {
         if !is_ours(copy, key, record) {
             return blocked(
@@ -99,7 +106,7 @@ pub fn copy(
             };
         }
     }
-    let body = wanted(key, consumer);
+    let body = wanted(key, consumer, broker);
     if let Some(field) = consumer.fields.keys().find(|name| *name != "status" && body.get(name.as_str()).is_none()) {
         let message =
             format!("{field} nests too deep to be copied (127 levels at most); what {provider} has stays as it was");
@@ -140,7 +147,7 @@ pub fn copy(
 pub fn content_digest(copy: &Object) -> String {
     let mut shown = copy.content();
     let marks = json!({
-        "annotations": [copy.annotation(keys::CONSUMER_CLUSTER), copy.annotation(keys::CONSUMER_NAME)],
+        "annotations": MARKS.map(|mark| copy.annotation(mark)),
         "finalizer": copy.has_finalizer(keys::GENERIC_FINALIZER),
     });
     shown.insert("metadata".into(), marks);

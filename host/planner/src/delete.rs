@@ -134,6 +134,9 @@ pub fn release_finalizer(
 
 /// The copy is gone: the object goes, then what hung on it, and the record last, since it is what finds the rest again.
 fn finish(snapshot: &Snapshot, record: &Record, why: Why<'_>, guard: Option<Guard>) -> Plan {
+    if !snapshot.held_is_read {
+        return hold(snapshot, record, why, unread(snapshot));
+    }
     let mut plan = match &snapshot.memory.failure {
         Some(failure) => hold(snapshot, record, why, failure.message.clone()),
         None => Plan { state: State::Deleting, ..Plan::default() },
@@ -144,27 +147,25 @@ fn finish(snapshot: &Snapshot, record: &Record, why: Why<'_>, guard: Option<Guar
     {
         plan.then([release(snapshot.key.target(), consumer, std::mem::take(&mut guards))]);
     }
-    let held = held_copies(snapshot, &record.spec.consumer.uid);
-    let gone = Action::DeleteRecord { name: record.name.clone(), uid: record.uid.clone(), guards };
-    if matches!(why, Why::Deleting(_)) {
-        plan.then(held);
-        plan.then([gone]);
-    } else {
-        // The guards say whether the object is gone at all: nothing is taken away before them.
-        plan.then([gone]);
-        plan.then(held);
-    }
+    // Where the object merely seems to be gone, nothing is taken away before these have said so.
+    plan.then(held_copies(snapshot, &record.spec.consumer.uid, &guards));
+    plan.then([Action::DeleteRecord { name: record.name.clone(), uid: record.uid.clone(), guards }]);
     plan
 }
 
+/// Why nothing can be finished before the consumer's related resources have been listed.
+fn unread(snapshot: &Snapshot) -> String {
+    format!("the copies of related resources at {} have not been read yet", snapshot.key.consumer)
+}
+
 /// The consumer's copies of related resources of the object with this UID.
-fn held_copies(snapshot: &Snapshot, consumer_uid: &str) -> Vec<Action> {
+fn held_copies(snapshot: &Snapshot, consumer_uid: &str, guards: &[Guard]) -> Vec<Action> {
     let namespace = snapshot.key.namespace.as_deref();
     let held = snapshot
         .held
         .iter()
         .filter(|(_, object)| !object.is_deleting() && related::is_copy(object, namespace, consumer_uid));
-    held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object)).collect()
+    held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object, guards.to_vec())).collect()
 }
 
 /// An uncached look at the copy, unless its end was seen in an API server's own answer.
@@ -208,6 +209,9 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
     if !consumer.has_finalizer(keys::GENERIC_FINALIZER) {
         return Plan::default();
     }
+    if !snapshot.held_is_read {
+        return Plan::wait(State::Deleting, unread(snapshot));
+    }
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     let claimed = consumer.annotation(keys::PROVIDER_CLUSTER).and_then(ClusterName::parse);
     let mut guards = Vec::new();
@@ -224,6 +228,6 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
     }
     guards.push(Guard::NoRecord(snapshot.key.record_name()));
     plan.then([release(snapshot.key.target(), consumer, guards)]);
-    plan.then(held_copies(snapshot, consumer.uid()));
+    plan.then(held_copies(snapshot, consumer.uid(), &[]));
     plan
 }

@@ -183,7 +183,7 @@ fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     // The record is written before anything is created; the object's own marks wait for nothing.
     plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider)));
     let there = snapshot.providers.get(&offer.provider).and_then(|view| view.copy.present());
-    let step = copy::copy(key, consumer, &offer.provider, None, there.map(AsRef::as_ref), &snapshot.memory);
+    let step = copy::copy(snapshot, consumer, &offer.provider, None, there.map(AsRef::as_ref));
     plan.then(step.action);
     if let Some(failure) = failure(snapshot).filter(|failure| failure.part != Part::Status) {
         let findings = Findings {
@@ -286,7 +286,7 @@ fn in_service(
         }
     } else {
         let there = snapshot.copy().map(AsRef::as_ref);
-        let step = copy::copy(key, consumer, provider, Some(record), there, &snapshot.memory);
+        let step = copy::copy(snapshot, consumer, provider, Some(record), there);
         plan.then(step.action.into_iter().chain(copy::decorate(key, consumer, provider)));
         step.again.map(|again| plan.again_in(again));
         synced = step.synced;

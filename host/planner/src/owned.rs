@@ -7,6 +7,8 @@
 use resource_broker_api::{keys, object::Object};
 use serde_json::{Map, Value};
 
+use crate::copy::MARKS;
+
 /// Whether applying `wanted` would change nothing of what the copy shows and we own.
 pub fn in_step(wanted: &Value, copy: &Object) -> bool {
     let Some(owned) = copy.owned.as_ref().and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok()) else {
@@ -15,9 +17,10 @@ pub fn in_step(wanted: &Value, copy: &Object) -> bool {
     let (Some(wanted), Value::Object(owned)) = (wanted.as_object(), &owned) else { return false };
     let marks = || {
         copy.has_finalizer(keys::GENERIC_FINALIZER)
-            && [keys::CONSUMER_CLUSTER, keys::CONSUMER_NAME]
-                .into_iter()
-                .all(|key| copy.annotation(key) == wanted["metadata"]["annotations"][key].as_str())
+            && MARKS.into_iter().all(|mark| match wanted["metadata"]["annotations"][mark].as_str() {
+                None => true,
+                wanted => copy.annotation(mark) == wanted,
+            })
     };
     let fields = || {
         wanted.iter().filter(|(name, _)| !is_frame(name)).all(|(name, value)| {

@@ -268,17 +268,17 @@ fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, 
         let is_declared = declared.contains(&(gvk.clone(), object.name().to_owned()))
             && object.namespace() == snapshot.key.namespace.as_deref();
         if !is_declared && !object.is_deleting() {
-            step.actions.push(delete_held(&snapshot.key, gvk, object));
+            step.actions.push(delete_held(&snapshot.key, gvk, object, Vec::new()));
         }
     }
 }
 
 /// The deletion of one copy at the consumer.
-pub fn delete_held(key: &Key, gvk: &Gvk, object: &Object) -> Action {
+pub fn delete_held(key: &Key, gvk: &Gvk, object: &Object, guards: Vec<Guard>) -> Action {
     Action::Delete {
         target: Target::new(key.consumer.clone(), gvk.clone(), object.meta.namespace.clone(), object.name().into()),
         uid: object.uid().into(),
-        guards: Vec::new(),
+        guards,
     }
 }
 

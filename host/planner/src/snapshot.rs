@@ -261,6 +261,8 @@ pub struct Failure {
 /// All inputs of one consumer object.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// What this broker marks its copies with, where it could find that out.
+    pub broker: Option<Arc<str>>,
     /// Which object.
     pub key: Key,
     /// The time, for conditions.
@@ -281,6 +283,9 @@ pub struct Snapshot {
     pub related: Vec<RelatedView>,
     /// Every copy of a related resource that the consumer cluster holds for this record.
     pub held: Vec<(Gvk, Arc<Object>)>,
+    /// Whether `held` can be believed: false while the consumer's related resources are being listed. Where they may not be
+    /// listed at all there is nothing to wait for.
+    pub held_is_read: bool,
     /// What the process remembers.
     pub memory: Memory,
 }

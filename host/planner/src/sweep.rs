@@ -1,7 +1,7 @@
 //! A copy at a provider that no record names: what a crash or a restored backup left behind. Needs no client.
 //!
 //! It is taken away only where everything says that it is ours and that nobody needs it: the broker's marks, its
-//! finalizer and its managed fields; the consumer cluster is attached and read; neither the object nor its record is
+//! finalizer, its managed fields and its own mark; the consumer cluster is attached and read; neither the object nor its record is
 //! there, in the caches and in uncached reads.
 
 use std::sync::Arc;
@@ -21,6 +21,8 @@ use crate::{
 /// All inputs of one copy.
 #[derive(Clone, Debug)]
 pub struct SweepSnapshot {
+    /// What this broker marks its copies with, where it could find that out.
+    pub broker: Option<Arc<str>>,
     /// The copy's place.
     pub target: Target,
     /// The copy; `None` where it went.
@@ -43,7 +45,9 @@ pub fn claim(target: &Target, copy: &Object) -> Option<Key> {
 pub fn plan(snapshot: &SweepSnapshot) -> Plan {
     let Some(copy) = &snapshot.copy else { return Plan::default() };
     let Some(key) = claim(&snapshot.target, copy) else { return Plan::default() };
-    let is_ours = copy.has_finalizer(keys::GENERIC_FINALIZER) && copy.owned.is_some();
+    let is_ours = copy.has_finalizer(keys::GENERIC_FINALIZER)
+        && copy.owned.is_some()
+        && copy.annotation(keys::BROKER) == snapshot.broker.as_deref();
     let nobody = matches!(snapshot.record, View::Absent) && matches!(snapshot.consumer, Some(View::Absent));
     if !is_ours || !nobody {
         return Plan::default();

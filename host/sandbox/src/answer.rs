@@ -1,5 +1,7 @@
 //! What plugins answer, checked as a stranger's input is.
 
+pub(crate) mod migration;
+
 use crate::text;
 use crate::{FieldError, Verdict, Violation};
 
@@ -54,6 +56,15 @@ pub(crate) fn sentence(sentence: &str) -> String {
     text::clean(sentence, SENTENCE)
 }
 
+/// A JSON Schema, as far as it is JSON; or else what is wrong with it.
+pub(crate) fn schema(schema: String) -> Result<String, String> {
+    match serde_json::from_str::<serde_json::Value>(&schema) {
+        Ok(serde_json::Value::Object(_) | serde_json::Value::Bool(_)) => Ok(schema),
+        Ok(_) => Err("a schema of the settings that is no JSON Schema".to_owned()),
+        Err(error) => Err(format!("a schema of the settings that is no JSON: {error}")),
+    }
+}
+
 /// A status that may be written; or else what is wrong with it.
 pub(crate) fn status(status: String) -> Result<String, String> {
     // The parser refuses what is nested deeper than 128 levels, and numbers that no other parser would read.
@@ -105,6 +116,12 @@ mod tests {
         let problems = problems(vec![problem; PROBLEMS + 1]);
         assert_eq!(problems.len(), PROBLEMS);
         assert!(problems[0].path.len() < 2 * NAME && problems[0].message.len() < 2 * SENTENCE);
+    }
+
+    #[test]
+    fn a_schema_is_json() {
+        assert!(schema(r#"{"type":"object"}"#.to_owned()).is_ok() && schema("true".to_owned()).is_ok());
+        assert!(schema("7".to_owned()).is_err() && schema("\u{1b}[2J".to_owned()).is_err());
     }
 
     #[test]

@@ -9,9 +9,9 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 use crate::engine;
 use crate::error::CallError;
 use crate::inert;
-use crate::limits::{Limiter, Limits};
+use crate::limits::Limiter;
 use crate::load::Linked;
-use crate::log::Log;
+use crate::log::{Log, LogLine};
 use crate::text;
 
 /// Handles that a guest holds at once, of the host's as of its own.
@@ -34,47 +34,84 @@ impl WasiView for State {
     }
 }
 
-/// Makes one call: `function` gets a fresh instance. `input_bytes` is what the host passes in, which the guest may pass back.
-pub(crate) fn run<R>(
-    linked: &Linked,
-    limits: &Limits,
-    input_bytes: usize,
-    function: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
-) -> Result<R, CallError> {
-    let mut store = store(linked, limits);
-    store.set_hostcall_fuel(limits.output_bytes.saturating_add(input_bytes));
-    let answer = linked.instances.instantiate(&mut store).and_then(|instance| function(&mut store, &instance));
-    store.data().log.finish();
-    answer.map_err(|error| failure(&error, &store, linked, limits))
+/// One call of a plugin, before, while and after it is made.
+pub(crate) struct Call<'p> {
+    linked: &'p Linked,
+    keeps_log: bool,
+    memory_bytes: usize,
+    log: Vec<LogLine>,
 }
 
-fn store(linked: &Linked, limits: &Limits) -> Store<State> {
-    let log = Log::new(Arc::clone(&linked.name), limits.log_bytes);
-    let mut table = ResourceTable::new();
-    table.set_max_capacity(HANDLES);
-    let state = State {
-        wasi: inert::context(&log),
-        table,
-        log,
-        settings: Arc::clone(&linked.settings),
-        limiter: Limiter::new(limits),
-    };
-    let mut store = Store::new(linked.instances.engine(), state);
-    store.limiter(|state| &mut state.limiter);
-    store.set_epoch_deadline(engine::ticks(limits.deadline));
-    store.set_max_component_handles(HANDLES);
-    store
+impl<'p> Call<'p> {
+    /// A call whose log goes to the broker's.
+    pub(crate) fn new(linked: &'p Linked) -> Self {
+        Self { linked, keeps_log: false, memory_bytes: 0, log: Vec::new() }
+    }
+
+    /// A call whose log is kept.
+    pub(crate) fn recorded(linked: &'p Linked) -> Self {
+        Self { keeps_log: true, ..Self::new(linked) }
+    }
+
+    /// What is called.
+    pub(crate) fn linked(&self) -> &'p Linked {
+        self.linked
+    }
+
+    /// The linear memory of the call's instance, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// The log, where it was kept.
+    pub(crate) fn into_log(self) -> Vec<LogLine> {
+        self.log
+    }
+
+    /// Makes the call: `function` gets a fresh instance. `input_bytes` is what the host passes in, which the guest may pass
+    /// back.
+    pub(crate) fn run<R>(
+        &mut self,
+        input_bytes: usize,
+        function: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let linked = self.linked;
+        let mut store = self.store();
+        store.set_hostcall_fuel(linked.limits.output_bytes.saturating_add(input_bytes));
+        let instance = linked.compiled.instances.instantiate(&mut store);
+        let answer = instance.and_then(|instance| function(&mut store, &instance));
+        let state = store.data();
+        state.log.finish();
+        self.memory_bytes = state.limiter.memory_bytes();
+        self.log = state.log.take();
+        answer.map_err(|error| failure(&error, &store, linked))
+    }
+
+    fn store(&self) -> Store<State> {
+        let Linked { name, settings, limits, compiled } = self.linked;
+        let new_log = if self.keeps_log { Log::kept } else { Log::new };
+        let log = new_log(Arc::clone(name), limits.log_bytes);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let wasi = inert::context(&log);
+        let state = State { wasi, table, log, settings: Arc::clone(settings), limiter: Limiter::new(limits) };
+        let mut store = Store::new(compiled.instances.engine(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_epoch_deadline(engine::ticks(limits.deadline));
+        store.set_max_component_handles(HANDLES);
+        store
+    }
 }
 
 /// Tells failures apart. The host's functions do not fail by themselves: what is not known to be otherwise is the guest's fault.
-fn failure(error: &wasmtime::Error, store: &Store<State>, linked: &Linked, limits: &Limits) -> CallError {
+fn failure(error: &wasmtime::Error, store: &Store<State>, linked: &Linked) -> CallError {
     let plugin = linked.name.to_string();
     let message = text::clean(&error.root_cause().to_string(), MESSAGE);
     let state = store.data();
     if let Some(exceeded) = state.limiter.exceeded() {
         CallError::Memory { plugin, message: exceeded.to_owned() }
     } else if let Some(Trap::Interrupt) = error.downcast_ref() {
-        CallError::Deadline { plugin, limit: limits.deadline }
+        CallError::Deadline { plugin, limit: linked.limits.deadline }
     } else if error.is::<Trap>() {
         CallError::Trap { plugin, message: state.log.last_error().unwrap_or(message) }
     } else if error.is::<I32Exit>() {

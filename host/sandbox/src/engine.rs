@@ -15,11 +15,16 @@ const STACK_BYTES: usize = 512 << 10;
 
 /// Makes the engine and starts its clock.
 pub(crate) fn new() -> Result<Engine, LoadError> {
-    let host = |error: &dyn std::fmt::Display| LoadError::Host { reason: error.to_string() };
-    let engine = Engine::new(&config()).map_err(|error| host(&error))?;
+    let engine = without_clock()?;
     let weak = engine.weak();
-    thread::Builder::new().name("sandbox-clock".to_owned()).spawn(move || tick(&weak)).map_err(|error| host(&error))?;
+    let clock = thread::Builder::new().name("sandbox-clock".to_owned()).spawn(move || tick(&weak));
+    clock.map_err(|error| LoadError::Host { reason: error.to_string() })?;
     Ok(engine)
+}
+
+/// Makes an engine that compiles and runs nothing.
+pub(crate) fn without_clock() -> Result<Engine, LoadError> {
+    Engine::new(&config()).map_err(|error| LoadError::Host { reason: error.to_string() })
 }
 
 /// How many ticks a guest has that may run for `deadline`; at least that long, whenever it starts between two ticks.

@@ -76,9 +76,17 @@ pub enum CallError {
         /// What is wrong with it.
         message: String,
     },
-    /// The plugin refuses its input or its settings.
+    /// The plugin refuses its input.
     #[error("plugin {plugin} refuses its input: {}", join(problems))]
     Refused {
+        /// The plugin's name.
+        plugin: String,
+        /// Everything that it finds wrong.
+        problems: Vec<FieldError>,
+    },
+    /// The plugin refuses its own settings.
+    #[error("plugin {plugin} refuses its settings: {}", join(problems))]
+    Settings {
         /// The plugin's name.
         plugin: String,
         /// Everything that it finds wrong.
@@ -100,6 +108,27 @@ pub enum CallError {
         /// Why, in its own words.
         message: String,
     },
+    /// The plugin failed many times in a row, and is spared until its next trial.
+    #[error(
+        "plugin {plugin} failed too often in a row and is called again in {} s; the last failure: {message}",
+        retry_in.as_secs_f64().ceil()
+    )]
+    Suspended {
+        /// The plugin's name.
+        plugin: String,
+        /// The last failure's text.
+        message: String,
+        /// When to ask again.
+        retry_in: Duration,
+    },
+    /// The plugin that is to answer cannot serve, and no other may answer in its stead.
+    #[error("plugin {plugin} cannot serve: {reason}")]
+    Unavailable {
+        /// The plugin's name.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
     /// The broker could not make the call.
     #[error("plugin {plugin} could not be called: {message}")]
     Host {
@@ -120,8 +149,11 @@ impl CallError {
             Self::Oversized { .. } => "oversized",
             Self::Malformed { .. } => "malformed",
             Self::Refused { .. } => "refused",
+            Self::Settings { .. } => "settings",
             Self::Unsupported { .. } => "unsupported",
             Self::Failed { .. } => "failed",
+            Self::Suspended { .. } => "suspended",
+            Self::Unavailable { .. } => "unavailable",
             Self::Host { .. } => "host",
         }
     }
@@ -134,10 +166,12 @@ impl CallError {
             | Self::Memory { .. }
             | Self::Oversized { .. }
             | Self::Malformed { .. }
+            | Self::Settings { .. }
             | Self::Unsupported { .. }
-            | Self::Failed { .. } => Fault::Guest,
+            | Self::Failed { .. }
+            | Self::Suspended { .. } => Fault::Guest,
             Self::Refused { .. } => Fault::Input,
-            Self::Host { .. } => Fault::Host,
+            Self::Unavailable { .. } | Self::Host { .. } => Fault::Host,
         }
     }
 }
@@ -171,6 +205,27 @@ pub enum LoadError {
         /// The compiler's words.
         reason: String,
     },
+    /// Not compiled within the time that there is for it.
+    #[error(
+        "the component was not compiled within {} ms; it is too large, or has a function that is, and has to be made smaller",
+        limit.as_millis()
+    )]
+    CompileTime {
+        /// How long compiling may take.
+        limit: Duration,
+    },
+    /// Asks for more than any plugin may have.
+    #[error(
+        "the limit asked for {field} is {wanted}, more than the {maximum} that a plugin may have here; ask for less"
+    )]
+    Limits {
+        /// Which limit: `memory`, `time` or `output`.
+        field: &'static str,
+        /// What is asked for, with its unit.
+        wanted: String,
+        /// What may be asked for, with its unit.
+        maximum: String,
+    },
     /// Wants something of the host that the host does not give.
     #[error("the component imports {import}, which plugins are not given")]
     UnknownImport {
@@ -183,9 +238,10 @@ pub enum LoadError {
         /// What does not fit.
         reason: String,
     },
-    /// Exports an interface of a version that this host does not speak.
+    /// Uses an interface of a version that this host does not speak.
     #[error(
-        "the component exports {interface}@{found}, and this broker speaks {supported}; build it against an SDK of that version"
+        "the component is made for {interface}@{found}, and this broker speaks {supported}; build it with an SDK for that \
+         version, or run a broker that speaks {found}"
     )]
     Version {
         /// The interface's name without version.
@@ -204,15 +260,23 @@ pub enum LoadError {
     /// Exports no role.
     #[error("the component takes no role: it exports neither {}", Role::ALL.map(Role::name).join(" nor "))]
     NoRole,
-    /// Exports an interface, but with other functions or types.
-    #[error("the component's {interface} does not fit: {reason}")]
+    /// Exports an interface, but a function of it is missing or of another type.
+    #[error("the component's {interface}.{function} does not fit: {reason}; build it with an SDK for this version")]
     Exports {
-        /// The interface's name.
+        /// The interface's name, as in `accept-filter`.
         interface: String,
+        /// The function's name, as in `judge`.
+        function: String,
         /// What does not fit.
         reason: String,
     },
-    /// Cannot even introduce itself, or refuses its settings.
+    /// Refuses its settings.
+    #[error("the component refuses its configuration: {}", join(problems))]
+    Settings {
+        /// Everything that it finds wrong, in its own words.
+        problems: Vec<FieldError>,
+    },
+    /// Cannot even introduce itself, or fails where it is to judge its settings.
     #[error(transparent)]
     Call(#[from] CallError),
     /// The broker could not do it.
@@ -228,6 +292,9 @@ impl LoadError {
     pub fn category(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too-large",
+            Self::CompileTime { .. } => "compile-time",
+            Self::Limits { .. } => "limits",
+            Self::Settings { .. } => "settings",
             Self::CoreModule | Self::NotAComponent | Self::Invalid { .. } => "not-a-component",
             Self::UnknownImport { .. } | Self::Imports { .. } => "imports",
             Self::Version { .. } => "version",

@@ -3,8 +3,12 @@
 //! ```text
 //! Sandbox ── Registry ── (API, role) → Plugin        the standard one for all that no other serves
 //!    │                                   │
-//!    │                                 Linked          compiled, linked and questioned once (load)
-//!    └── call ── fresh store ── fresh instance ── v1   bindings, and their conversion
+//!    │                                   ├─ Compiled   compiled, linked, its shape checked: once for each digest (compile)
+//!    │                                   └─ Health     what its calls came to, and circuit breakers (health, breaker)
+//!    │
+//!    └── Places ── a turn for each API (fair)
+//!          │
+//! Trial ── call ── fresh store ── fresh instance ── v1 bindings, and their conversion
 //!                  │
 //!                  ├─ Limiter, deadline, handles       what it may use (limits, engine)
 //!                  ├─ Log                              what it says, bounded (log)
@@ -20,146 +24,94 @@
 //! - Every call ends: guest code at its deadline, and functions of the host by themselves, since none waits for anything.
 //! - An answer is input from a stranger: counted, measured, parsed and cleaned before anybody sees it.
 //! - A failed call is that call's failure. [`CallError`] says whose fault it was; it never stands for a refusal.
-//! - Calls run on threads for blocking work, a bounded number at once.
+//! - Calls run on threads for blocking work, a bounded number at once, and APIs take turns.
+//! - A plugin that fails every time is suspended, and tried again at growing distances.
+//! - A stranger's component is compiled in a process of its own first, which can be killed ([`Probe`]).
 //!
 //! What is absent: Kubernetes. This crate knows JSON text and names; what an object is, where its JSON comes from and what
 //! follows from a verdict is for others to know.
 
 mod answer;
+mod ask;
+mod breaker;
 mod call;
+mod compile;
 mod document;
 mod engine;
 mod error;
+mod fair;
+mod health;
 mod inert;
 mod limits;
 mod load;
 mod log;
+mod model;
+mod probe;
 mod registry;
+mod shape;
 mod text;
+mod trial;
 mod v1;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task;
 use wasmtime::component::Linker;
 
+use crate::ask::Question;
 use crate::call::State;
-use crate::document::Document;
-use crate::registry::Registry;
+use crate::compile::Cache;
+use crate::fair::Places;
+use crate::health::Subject;
+use crate::registry::{Entry, Registry};
 
 pub use crate::error::{CallError, Fault, FieldError, LoadError};
-pub use crate::limits::Limits;
+pub use crate::health::Stats;
+pub use crate::limits::{Limits, LimitsRequest};
 pub use crate::load::{Description, Plugin, Source};
+pub use crate::log::LogLine;
+pub use crate::model::{
+    ApiName, CopyContext, Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Offer, Role, Stage, StageOutcome,
+    Verdict, Violation,
+};
+pub use crate::probe::{Probe, probe};
+pub use crate::trial::{Trial, Trialled};
 
 /// The component of `plugins/standard`.
 const STANDARD: &[u8] = include_bytes!(env!("STANDARD_PLUGIN"));
 
-/// An API whose objects are brokered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ApiName {
-    /// Its group; empty for the core group.
-    pub group: String,
-    /// Its resource, plural and in lower case.
-    pub resource: String,
-}
-
-impl fmt::Display for ApiName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.resource) } else { write!(f, "{}.{}", self.resource, self.group) }
-    }
-}
-
-/// What a plugin can do for an API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    /// Decides whether a provider takes an object.
-    AcceptFilter,
-    /// Shows a provider's status to the consumer.
-    StatusTransformer,
-    /// Moves an object between providers.
-    MigrationTemplate,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 3] = [Self::AcceptFilter, Self::StatusTransformer, Self::MigrationTemplate];
-
-    /// The role's name, which is its interface's.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AcceptFilter => "accept-filter",
-            Self::StatusTransformer => "status-transformer",
-            Self::MigrationTemplate => "migration-template",
-        }
-    }
-}
-
-/// One provider's offer for an API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The provider's cluster.
-    pub provider: String,
-    /// The offer's object, as `namespace/name`.
-    pub name: String,
-    /// Its filters in their order, each one as JSON.
-    pub filters: Vec<String>,
-}
-
-/// One rule that an object breaks; a plugin's words, bounded and free of control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The filter's key.
-    pub filter: String,
-    /// The rule's name within the filter.
-    pub rule: String,
-    /// What the rule asks for.
-    pub expected: String,
-    /// What the object has; `None` if it has nothing there.
-    pub found: Option<String>,
-    /// One sentence for the person who made the object.
-    pub message: String,
-}
-
-/// An offer's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The provider takes the object.
-    Accepted,
-    /// It does not, for at least one reason.
-    Refused(Vec<Violation>),
-}
-
-/// Where a copy and its origin live.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyContext {
-    /// What names at the provider begin with, dash included, as in `0123456789ab-`.
-    pub prefix: String,
-    /// The namespace of the consumer's object.
-    pub consumer_namespace: String,
-    /// The provider's cluster.
-    pub provider: String,
-}
-
 /// What plugins may use, and how many run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SandboxConfig {
-    /// What one call may use.
+    /// What one call may use where a plugin does not ask for anything else.
     pub limits: Limits,
+    /// What a plugin may ask for.
+    pub maxima: Limits,
     /// The largest component in bytes. Compiling takes a second for about a megabyte.
     pub component_bytes: usize,
-    /// How many calls run at once; the others wait.
+    /// How many calls run at once; the others wait, and APIs take turns. From two on, one place is always left to other APIs.
     pub parallel_calls: usize,
+    /// How long compiling may take; held only where there is a [`probe`](Self::probe).
+    pub compile_time: Duration,
+    /// Compiles each component on trial before the broker does. `None`: nobody does, which is for trusted components.
+    pub probe: Option<Probe>,
 }
 
 impl Default for SandboxConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            maxima: Limits::MAXIMA,
             component_bytes: 8 << 20,
-            parallel_calls: thread::available_parallelism().map_or(2, |cores| cores.get().max(2)),
+            parallel_calls: thread::available_parallelism().map_or(2, NonZero::get) + 1,
+            compile_time: Duration::from_secs(30),
+            probe: None,
         }
     }
 }
@@ -171,8 +123,9 @@ pub struct Sandbox(Arc<Shared>);
 struct Shared {
     config: SandboxConfig,
     linker: Linker<State>,
+    compiled: Cache,
     registry: Registry,
-    calls: Arc<Semaphore>,
+    places: Places,
     /// Compiling uses every core by itself.
     loads: Arc<Semaphore>,
 }
@@ -189,32 +142,68 @@ impl fmt::Debug for Sandbox {
 impl Sandbox {
     /// A sandbox in which the standard plugin serves every API. Compiles it, which takes a good part of a second.
     pub fn new(config: SandboxConfig) -> Result<Self, LoadError> {
-        let linker = load::linker(&engine::new()?)?;
-        let source = Source { name: "standard".to_owned(), component: STANDARD.to_vec(), settings: None };
+        let linker = compile::linker(&engine::new()?)?;
+        let digest = compile::identify(STANDARD, STANDARD.len())?;
         // A guest may make the host wait for a future, which must not happen on a thread that drives futures.
         let standard = thread::scope(|scope| {
-            scope.spawn(|| load::load(&linker, &config.limits, config.component_bytes, source)).join()
+            let load = || {
+                let compiled = Arc::new(compile::compile(&linker, STANDARD, digest)?);
+                load::load("standard".to_owned(), None, config.limits, compiled)
+            };
+            scope.spawn(load).join()
         })
         .map_err(|_| LoadError::Host { reason: "loading the standard plugin panicked".to_owned() })??;
+        let compiled = Cache::default();
+        compiled.insert(&standard.linked().compiled);
         Ok(Self(Arc::new(Shared {
-            config,
             linker,
+            compiled,
             registry: Registry::new(standard),
-            calls: Arc::new(Semaphore::new(config.parallel_calls)),
+            places: Places::new(config.parallel_calls),
             loads: Arc::new(Semaphore::new(1)),
+            config,
         })))
     }
 
-    /// Loads a component. It serves nothing until [`serve`](Self::serve) is told so.
+    /// Loads a component. It serves nothing until [`serve`](Self::serve) is told so. What is compiled already is not compiled
+    /// again: the same bytes with other settings or limits cost two short calls.
     pub async fn load(&self, source: Source) -> Result<Plugin, LoadError> {
+        let SandboxConfig { limits, maxima, component_bytes, compile_time, probe, .. } = &self.0.config;
+        let Source { name, component, settings, limits: request } = source;
+        let limits = request.resolve(limits, maxima)?;
+        let turn = Arc::clone(&self.0.loads).acquire_owned().await.map_err(|error| not_loaded(&error))?;
+        let component_bytes = *component_bytes;
+        let identify = move || compile::identify(&component, component_bytes).map(|digest| (component, digest));
+        let (component, digest) = task::spawn_blocking(identify).await.map_err(|error| not_loaded(&error))??;
+        let compiled = self.0.compiled.get(&digest);
+        if let (None, Some(probe)) = (&compiled, probe) {
+            probe.run(&component, *compile_time).await?;
+        }
         let shared = Arc::clone(&self.0);
-        let work = move || load::load(&shared.linker, &shared.config.limits, shared.config.component_bytes, source);
-        blocking(&self.0.loads, work).await.map_err(|error| LoadError::Host { reason: error.to_string() })?
+        let work = move || {
+            // Once begun it ends, and nobody else's turn comes before that, also if nobody waits for it any more.
+            let _turn = turn;
+            let compiled = match compiled {
+                Some(compiled) => compiled,
+                None => Arc::new(compile::compile(&shared.linker, &component, digest)?),
+            };
+            shared.compiled.insert(&compiled);
+            load::load(name, settings, limits, compiled)
+        };
+        task::spawn_blocking(work).await.map_err(|error| not_loaded(&error))?
     }
 
     /// From now on `plugin` takes `role` for `api`. Calls under way end with the plugin that they began with.
     pub fn serve(&self, api: &ApiName, role: Role, plugin: Plugin) {
-        self.0.registry.set(api, role, Some(plugin));
+        self.0.registry.set(api, role, Some(Entry::Plugin(plugin)));
+    }
+
+    /// From now on nobody takes `role` for `api`: calls fail with [`CallError::Unavailable`], which names `plugin` and gives
+    /// `reason`, until something serves or the role is withdrawn. For a plugin that is to serve and cannot: the standard one
+    /// would answer by other rules.
+    pub fn block(&self, api: &ApiName, role: Role, plugin: &str, reason: &str) {
+        let entry = Entry::Blocked { plugin: plugin.to_owned(), reason: reason.to_owned() };
+        self.0.registry.set(api, role, Some(entry));
     }
 
     /// From now on the standard plugin takes `role` for `api` again.
@@ -222,9 +211,9 @@ impl Sandbox {
         self.0.registry.set(api, role, None);
     }
 
-    /// The plugin that takes `role` for `api`.
-    pub fn serving(&self, api: &ApiName, role: Role) -> Plugin {
-        self.0.registry.get(api, role)
+    /// The plugin that takes `role` for `api`; `None` where that is [blocked](Self::block).
+    pub fn serving(&self, api: &ApiName, role: Role) -> Option<Plugin> {
+        self.0.registry.get(api, role).ok()
     }
 
     /// The standard plugin.
@@ -232,27 +221,27 @@ impl Sandbox {
         self.0.registry.standard()
     }
 
+    /// Calls of `plugin` for people who look at it.
+    pub fn trial(&self, plugin: &Plugin) -> Trial {
+        Trial::new(plugin)
+    }
+
     /// Judges `object`, given as JSON, against all offers for it: one verdict an offer, in the same order.
     pub async fn judge(&self, api: &ApiName, object: String, offers: Vec<Offer>) -> Result<Vec<Verdict>, CallError> {
         if offers.is_empty() {
             return Ok(Vec::new());
         }
-        self.call(api, Role::AcceptFilter, move |plugin, limits| {
-            v1::judge(plugin.linked(), limits, document(plugin, "the object", object)?, offers)
-        })
-        .await
+        self.call(api, Role::AcceptFilter, digest(&object), ask::judge(object, offers)).await
     }
 
     /// Judges the filters of one offer, each one given as JSON. [`CallError::Refused`] says what is wrong with them.
     pub async fn validate_filters(&self, api: &ApiName, filters: Vec<String>) -> Result<(), CallError> {
-        self.call(api, Role::AcceptFilter, move |plugin, limits| {
-            v1::validate_filters(plugin.linked(), limits, &filters)
-        })
-        .await
+        self.call(api, Role::AcceptFilter, digest(&filters), ask::validate_filters(filters)).await
     }
 
     /// Makes the consumer's status from the provider's `copy`; `previous` is the consumer's object as it is. All are whole
-    /// objects as JSON; the answer is a JSON object, or `None` if there is no status to show yet.
+    /// objects as JSON; the answer is a JSON object, or `None` if there is no status to show yet. What it says of related
+    /// resources is for people: it names no object that the host may then act on.
     pub async fn transform_status(
         &self,
         api: &ApiName,
@@ -260,57 +249,93 @@ impl Sandbox {
         previous: Option<String>,
         context: CopyContext,
     ) -> Result<Option<String>, CallError> {
-        self.call(api, Role::StatusTransformer, move |plugin, limits| {
-            let copy = document(plugin, "the copy", copy)?;
-            let previous = previous.map(|previous| document(plugin, "the consumer's object", previous)).transpose()?;
-            v1::transform(plugin.linked(), limits, copy, previous, context)
-        })
+        self.call(api, Role::StatusTransformer, digest(&copy), ask::transform_status(copy, previous, context)).await
+    }
+
+    /// Judges `spec` of a MigrationConfiguration, given as JSON. [`CallError::Refused`] says what is wrong with it.
+    pub async fn validate_migration(&self, api: &ApiName, configuration: String) -> Result<(), CallError> {
+        self.call(api, Role::MigrationTemplate, digest(&configuration), ask::validate_migration(configuration)).await
+    }
+
+    /// The stages of a migration in their order, at most 64. `old` and `new` are the two copies as JSON, here as in the two
+    /// calls that follow.
+    pub async fn migration_stages(
+        &self,
+        api: &ApiName,
+        context: MigrationContext,
+        old: String,
+        new: String,
+    ) -> Result<Vec<Stage>, CallError> {
+        self.call(api, Role::MigrationTemplate, digest(&context.id), ask::migration_stages(context, old, new)).await
+    }
+
+    /// What one stage deploys, at most 64 objects.
+    pub async fn render_stage(
+        &self,
+        api: &ApiName,
+        context: MigrationContext,
+        old: String,
+        new: String,
+        stage: String,
+    ) -> Result<Vec<Manifest>, CallError> {
+        self.call(api, Role::MigrationTemplate, digest(&context.id), ask::render_stage(context, old, new, stage)).await
+    }
+
+    /// How one stage stands; `deployed` is empty until it has been deployed.
+    pub async fn assess_stage(
+        &self,
+        api: &ApiName,
+        context: MigrationContext,
+        old: String,
+        new: String,
+        stage: String,
+        deployed: Vec<Deployed>,
+    ) -> Result<StageOutcome, CallError> {
+        self.call(
+            api,
+            Role::MigrationTemplate,
+            digest(&context.id),
+            ask::assess_stage(context, old, new, stage, deployed),
+        )
         .await
     }
 
-    /// Has the plugin that takes `role` for `api` do `work`, away from the async threads.
+    /// Asks the plugin that takes `role` for `api` about an `object` of it, away from the async threads.
     async fn call<R: Send + 'static>(
         &self,
         api: &ApiName,
         role: Role,
-        work: impl FnOnce(&Plugin, &Limits) -> Result<R, CallError> + Send + 'static,
+        object: u64,
+        question: impl Question<R>,
     ) -> Result<R, CallError> {
-        let plugin = self.0.registry.get(api, role);
+        let plugin = self.0.registry.get(api, role)?;
         let name = plugin.name().to_owned();
-        let limits = self.0.config.limits;
-        blocking(&self.0.calls, move || work(&plugin, &limits))
+        if !plugin.roles().contains(&role) {
+            let message = format!("it has no {}; {api} needs a Plugin whose component exports it", role.name());
+            return Err(CallError::Unsupported { plugin: name, message });
+        }
+        plugin.check(api)?;
+        let closed = || CallError::Host { plugin: name.clone(), message: "the sandbox is gone".to_owned() };
+        let place = self.0.places.take(api).await.ok_or_else(closed)?;
+        let api = api.clone();
+        let work = move || {
+            // Once begun a call ends, and holds its place until then, also if nobody waits for it any more.
+            let _place = place;
+            plugin.ask(Subject { api, object }, question)
+        };
+        task::spawn_blocking(work)
             .await
-            .map_err(|error| CallError::Host { plugin: name, message: error.to_string() })?
+            .map_err(|error| CallError::Host { plugin: name, message: format!("its thread ended early: {error}") })?
     }
 }
 
-fn document(plugin: &Plugin, what: &str, json: String) -> Result<Document, CallError> {
-    Document::parse(json).map_err(|error| CallError::Host {
-        plugin: plugin.name().to_owned(),
-        message: format!("{what} is not JSON: {error}"),
-    })
+/// Tells what calls are about from one another.
+fn digest(input: &(impl Hash + ?Sized)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    hasher.finish()
 }
 
-/// Why work was not done at all.
-#[derive(Debug, thiserror::Error)]
-enum NotDone {
-    #[error("the sandbox is closed")]
-    Closed(#[from] AcquireError),
-    #[error("its thread ended early: {0}")]
-    Thread(#[from] task::JoinError),
-}
-
-/// Does `work` on a thread for blocking work as soon as `permits` allows. Once begun it ends, and holds its permit until then,
-/// also if nobody waits for it any more.
-async fn blocking<R: Send + 'static>(
-    permits: &Arc<Semaphore>,
-    work: impl FnOnce() -> R + Send + 'static,
-) -> Result<R, NotDone> {
-    let permit = Arc::clone(permits).acquire_owned().await?;
-    let task = task::spawn_blocking(move || {
-        let answer = work();
-        drop(permit);
-        answer
-    });
-    Ok(task.await?)
+fn not_loaded(error: &dyn fmt::Display) -> LoadError {
+    LoadError::Host { reason: error.to_string() }
 }

@@ -1,26 +1,16 @@
-//! From bytes to a plugin that can be called.
+//! From a component to a plugin that can be called.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::{Component, InstancePre, Linker};
-
-use crate::call::State;
-use crate::error::LoadError;
-use crate::limits::Limits;
-use crate::{Role, inert, text, v1};
-
-/// How every WebAssembly binary begins.
-const MAGIC: &[u8] = b"\0asm";
-/// What follows in a component.
-const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
-/// What follows in a core module.
-const CORE_MODULE: &[u8] = &[1, 0, 0, 0];
-/// How much of the compiler's words is kept, in characters.
-const MESSAGE: usize = 1024;
+use crate::ask::Question;
+use crate::call::Call;
+use crate::compile::Compiled;
+use crate::error::{CallError, LoadError};
+use crate::health::{Health, Stats, Subject};
+use crate::limits::{Limits, LimitsRequest};
+use crate::{ApiName, Role, v1};
 
 /// A component to be loaded.
 #[derive(Clone)]
@@ -31,12 +21,18 @@ pub struct Source {
     pub component: Vec<u8>,
     /// The plugin's settings as JSON; `None`: it has none, and sees `null`.
     pub settings: Option<String>,
+    /// What its calls may use instead of the defaults.
+    pub limits: LimitsRequest,
 }
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Settings may hold what is not for a log.
-        f.debug_struct("Source").field("name", &self.name).field("bytes", &self.component.len()).finish_non_exhaustive()
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("bytes", &self.component.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,7 +45,7 @@ pub struct Description {
     pub version: String,
     /// One sentence.
     pub summary: String,
-    /// The JSON Schema of its settings, as it was given.
+    /// The JSON Schema of its settings, as it was given; some JSON object or boolean.
     pub settings_schema: Option<String>,
 }
 
@@ -60,18 +56,26 @@ pub struct Plugin(Arc<Loaded>);
 struct Loaded {
     linked: Linked,
     description: Description,
-    digest: String,
-    size: usize,
-    roles: Vec<Role>,
-    compile_time: Duration,
+    health: Health,
 }
 
 /// What a call needs.
+#[derive(Clone)]
 pub(crate) struct Linked {
     pub(crate) name: Arc<str>,
     pub(crate) settings: Arc<str>,
-    pub(crate) instances: InstancePre<State>,
-    pub(crate) exports: v1::Exports,
+    pub(crate) limits: Limits,
+    pub(crate) compiled: Arc<Compiled>,
+}
+
+impl fmt::Debug for Linked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Linked")
+            .field("name", &self.name)
+            .field("digest", &self.compiled.digest)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plugin {
@@ -87,22 +91,37 @@ impl Plugin {
 
     /// SHA-256 of its bytes, in lower-case hexadecimal.
     pub fn digest(&self) -> &str {
-        &self.0.digest
+        &self.compiled().digest
     }
 
     /// Its size in bytes.
     pub fn size(&self) -> usize {
-        self.0.size
+        self.compiled().size
     }
 
     /// The roles that it exports.
     pub fn roles(&self) -> &[Role] {
-        &self.0.roles
+        &self.compiled().roles
     }
 
-    /// How long it took to compile.
+    /// The interfaces that it imports, with their versions, as in `wasi:io/poll@0.2.6`.
+    pub fn imports(&self) -> &[String] {
+        &self.compiled().imports
+    }
+
+    /// How long it took to compile, also where that was done for an earlier load of the same bytes.
     pub fn compile_time(&self) -> Duration {
-        self.0.compile_time
+        self.compiled().time
+    }
+
+    /// What each of its calls may use.
+    pub fn limits(&self) -> &Limits {
+        &self.0.linked.limits
+    }
+
+    /// What its calls came to.
+    pub fn stats(&self) -> Stats {
+        self.0.health.stats()
     }
 
     /// The version of the interface package that it is called by.
@@ -112,6 +131,20 @@ impl Plugin {
 
     pub(crate) fn linked(&self) -> &Linked {
         &self.0.linked
+    }
+
+    fn compiled(&self) -> &Compiled {
+        &self.0.linked.compiled
+    }
+
+    /// Fails at once where the plugin is suspended for this API.
+    pub(crate) fn check(&self, api: &ApiName) -> Result<(), CallError> {
+        self.0.health.check(self.name(), api)
+    }
+
+    /// Makes one call about `subject`, unless the plugin is suspended. Takes as long as the plugin; not for an async thread.
+    pub(crate) fn ask<R>(&self, subject: Subject, question: impl Question<R>) -> Result<R, CallError> {
+        self.0.health.observe(self.name(), subject, || question(&mut Call::new(self.linked())))
     }
 }
 
@@ -125,124 +158,28 @@ impl fmt::Debug for Plugin {
     }
 }
 
-/// Makes the linker that all plugins share.
-pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, LoadError> {
-    let mut linker = Linker::new(engine);
-    inert::add_to_linker(&mut linker)
-        .and_then(|()| v1::add_to_linker(&mut linker))
-        .map_err(|error| LoadError::Host { reason: format!("{error:#}") })?;
-    Ok(linker)
-}
-
-/// Compiles, links and questions a component. Takes a while; not for an async thread.
+/// Lets what is compiled introduce itself and judge its settings. Takes as long as two calls; not for an async thread.
 pub(crate) fn load(
-    linker: &Linker<State>,
-    limits: &Limits,
-    size_limit: usize,
-    source: Source,
+    name: String,
+    settings: Option<String>,
+    limits: Limits,
+    compiled: Arc<Compiled>,
 ) -> Result<Plugin, LoadError> {
-    let Source { name, component: bytes, settings } = source;
-    check_format(&bytes, size_limit)?;
-    let digest = digest(&bytes);
-    let start = Instant::now();
-    let component = Component::from_binary(linker.engine(), &bytes)
-        .map_err(|error| LoadError::Invalid { reason: text::clean(&format!("{error:#}"), MESSAGE) })?;
-    let compile_time = start.elapsed();
-    let roles = roles(&component, linker.engine())?;
-    check_imports(&component, linker.engine())?;
-    let instances = linker
-        .instantiate_pre(&component)
-        .map_err(|error| LoadError::Imports { reason: text::clean(&format!("{error:#}"), MESSAGE) })?;
-    let exports = v1::Exports::find(&instances, &roles)?;
     let has_settings = settings.is_some();
-    let settings = settings.unwrap_or_else(|| "null".to_owned());
-    let callable = Linked { name: name.into(), settings: settings.into(), instances, exports };
-    let description = v1::describe(&callable, limits)?;
+    let settings = settings.map_or_else(|| Arc::from("null"), Arc::from);
+    let linked = Linked { name: name.into(), settings, limits, compiled };
+    v1::check_functions(&mut Call::new(&linked))?;
+    let description = v1::describe(&mut Call::new(&linked))?;
     if has_settings {
-        v1::validate_settings(&callable, limits)?;
+        v1::validate_settings(&mut Call::new(&linked), &linked.settings).map_err(refusal)?;
     }
-    Ok(Plugin(Arc::new(Loaded { linked: callable, description, digest, size: bytes.len(), roles, compile_time })))
+    Ok(Plugin(Arc::new(Loaded { linked, description, health: Health::default() })))
 }
 
-fn digest(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-fn check_format(bytes: &[u8], size_limit: usize) -> Result<(), LoadError> {
-    if bytes.len() > size_limit {
-        return Err(LoadError::TooLarge { size: bytes.len(), limit: size_limit });
-    }
-    match bytes.strip_prefix(MAGIC) {
-        Some(rest) if rest.starts_with(COMPONENT) => Ok(()),
-        Some(rest) if rest.starts_with(CORE_MODULE) => Err(LoadError::CoreModule),
-        Some(_) | None => Err(LoadError::NotAComponent),
+/// Settings are all that could be wrong with the input of the call that judges them.
+fn refusal(error: CallError) -> LoadError {
+    match error {
+        CallError::Settings { problems, .. } | CallError::Refused { problems, .. } => LoadError::Settings { problems },
+        other => LoadError::Call(other),
     }
 }
-
-/// The roles that the component exports, if it is a plugin at all, and of this version.
-fn roles(component: &Component, engine: &Engine) -> Result<Vec<Role>, LoadError> {
-    let component_type = component.component_type();
-    let mut exported = Vec::new();
-    for (name, _) in component_type.exports(engine) {
-        let Some((interface, version)) = name.split_once('@') else { continue };
-        if !interface.starts_with(v1::PACKAGE) {
-            continue;
-        }
-        if version != v1::VERSION {
-            return Err(LoadError::Version {
-                interface: interface.to_owned(),
-                found: version.to_owned(),
-                supported: v1::VERSION.to_owned(),
-            });
-        }
-        exported.push(interface);
-    }
-    if !exported.contains(&v1::PLUGIN) {
-        return Err(LoadError::MissingInterface { interface: format!("{}@{}", v1::PLUGIN, v1::VERSION) });
-    }
-    let has = |role: &Role| exported.iter().any(|name| name.strip_prefix(v1::PACKAGE) == Some(role.name()));
-    let roles: Vec<Role> = Role::ALL.into_iter().filter(has).collect();
-    if roles.is_empty() { Err(LoadError::NoRole) } else { Ok(roles) }
-}
-
-/// Names what the host does not give, which the linker would bury in a sentence about instances.
-fn check_imports(component: &Component, engine: &Engine) -> Result<(), LoadError> {
-    let component_type = component.component_type();
-    let given = |name: &str| {
-        let interface = name.split('@').next().unwrap_or(name);
-        interface.starts_with(v1::PACKAGE) || GIVEN.contains(&interface)
-    };
-    match component_type.imports(engine).find(|(name, _)| !given(name)) {
-        Some((name, _)) => Err(LoadError::UnknownImport { import: text::clean(name, MESSAGE) }),
-        None => Ok(()),
-    }
-}
-
-/// The interfaces of WASI that are linked; see [`inert`].
-const GIVEN: [&str; 20] = [
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stderr",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:random/random",
-];

@@ -18,6 +18,15 @@ const LINE_COST: usize = 64;
 /// How much a stream takes at once, in bytes.
 const WRITE: usize = 4096;
 
+/// One line that a plugin logged; free of control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters; what is printed is [`Level::INFO`].
+    pub level: Level,
+    /// The text.
+    pub message: String,
+}
+
 /// What one call writes; shared with the streams that the call prints to.
 #[derive(Clone, Debug)]
 pub(crate) struct Log(Arc<Mutex<Lines>>);
@@ -28,14 +37,26 @@ struct Lines {
     budget: usize,
     dropped: usize,
     last_error: Option<String>,
+    /// The lines so far, where they are kept instead of being logged.
+    kept: Option<Vec<LogLine>>,
     /// What was printed since the last line break.
     partial: Vec<u8>,
 }
 
 impl Log {
-    /// A log of `plugin` for `bytes` bytes.
+    /// A log of `plugin` for `bytes` bytes, which goes to the broker's log.
     pub(crate) fn new(plugin: Arc<str>, bytes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Lines { plugin, budget: bytes, dropped: 0, last_error: None, partial: Vec::new() })))
+        Self::with(plugin, bytes, None)
+    }
+
+    /// The same, but kept for [`take`](Self::take).
+    pub(crate) fn kept(plugin: Arc<str>, bytes: usize) -> Self {
+        Self::with(plugin, bytes, Some(Vec::new()))
+    }
+
+    fn with(plugin: Arc<str>, budget: usize, kept: Option<Vec<LogLine>>) -> Self {
+        let lines = Lines { plugin, budget, dropped: 0, last_error: None, kept, partial: Vec::new() };
+        Self(Arc::new(Mutex::new(lines)))
     }
 
     /// Writes one line.
@@ -48,9 +69,14 @@ impl Log {
         let mut lines = self.lines();
         lines.end_line();
         if lines.dropped > 0 {
-            let (plugin, dropped) = (&lines.plugin, lines.dropped);
-            tracing::warn!(target: "plugin", %plugin, dropped, "the plugin logged too much in one call");
+            let dropped = lines.dropped;
+            lines.emit(Level::WARN, &format!("the plugin logged too much in one call: {dropped} lines were dropped"));
         }
+    }
+
+    /// The lines that were kept.
+    pub(crate) fn take(&self) -> Vec<LogLine> {
+        self.lines().kept.take().unwrap_or_default()
     }
 
     /// The last line at level error, such as a panic's message.
@@ -65,17 +91,27 @@ impl Log {
 
 impl Lines {
     fn write(&mut self, level: Level, message: &str) {
-        let cost = message.len().min(LINE) + LINE_COST;
-        let Some(rest) = self.budget.checked_sub(cost) else {
+        let line = if self.budget > LINE_COST { text::clean(message, LINE) } else { String::new() };
+        let Some(rest) = self.budget.checked_sub(line.len() + LINE_COST) else {
             self.dropped += 1;
             return;
         };
         self.budget = rest;
-        let line = text::clean(message, LINE);
+        self.emit(level, &line);
+        if level == Level::ERROR {
+            self.last_error = Some(line);
+        }
+    }
+
+    fn emit(&mut self, level: Level, line: &str) {
+        if let Some(kept) = &mut self.kept {
+            kept.push(LogLine { level, message: line.to_owned() });
+            return;
+        }
         let plugin = &self.plugin;
+        // A level is part of what is fixed where a line is logged.
         if level == Level::ERROR {
             tracing::error!(target: "plugin", %plugin, "{line}");
-            self.last_error = Some(line);
         } else if level == Level::WARN {
             tracing::warn!(target: "plugin", %plugin, "{line}");
         } else if level == Level::INFO {
@@ -172,6 +208,21 @@ mod tests {
         assert!(log.lines().partial.len() <= 4 * (LINE + 1));
         log.finish();
         assert!(log.lines().partial.is_empty());
+    }
+
+    #[test]
+    fn lines_are_kept_for_who_asks_and_what_is_missing_is_said() {
+        let log = Log::kept("test".into(), 3 * (LINE_COST + 8));
+        log.write(Level::DEBUG, "one\n\u{1b}");
+        for _ in 0..9 {
+            log.write(Level::INFO, "more");
+        }
+        log.finish();
+        let lines = log.take();
+        let texts: Vec<&str> = lines.iter().map(|line| line.message.as_str()).collect();
+        let flood = "the plugin logged too much in one call: 7 lines were dropped";
+        assert_eq!(texts, ["one \u{fffd}", "more", "more", flood]);
+        assert_eq!((lines[0].level, lines[3].level), (Level::DEBUG, Level::WARN));
     }
 
     #[test]

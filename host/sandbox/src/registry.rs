@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use crate::error::CallError;
 use crate::load::Plugin;
 use crate::{ApiName, Role};
 
@@ -11,30 +12,50 @@ use crate::{ApiName, Role};
 #[derive(Debug)]
 pub(crate) struct Registry {
     standard: Plugin,
-    plugins: RwLock<HashMap<Role, HashMap<ApiName, Plugin>>>,
+    entries: RwLock<HashMap<Role, HashMap<ApiName, Entry>>>,
+}
+
+/// What takes a role for an API instead of the standard plugin.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// A plugin.
+    Plugin(Plugin),
+    /// Nothing, until the named plugin can serve.
+    Blocked {
+        /// The plugin's name.
+        plugin: String,
+        /// Why it cannot.
+        reason: String,
+    },
 }
 
 impl Registry {
     pub(crate) fn new(standard: Plugin) -> Self {
-        Self { standard, plugins: RwLock::default() }
+        Self { standard, entries: RwLock::default() }
     }
 
     pub(crate) fn standard(&self) -> &Plugin {
         &self.standard
     }
 
-    /// The plugin that takes `role` for `api`.
-    pub(crate) fn get(&self, api: &ApiName, role: Role) -> Plugin {
-        let plugins = self.plugins.read().unwrap_or_else(PoisonError::into_inner);
-        plugins.get(&role).and_then(|by_api| by_api.get(api)).unwrap_or(&self.standard).clone()
+    /// The plugin that takes `role` for `api`, unless that is blocked.
+    pub(crate) fn get(&self, api: &ApiName, role: Role) -> Result<Plugin, CallError> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        match entries.get(&role).and_then(|by_api| by_api.get(api)) {
+            None => Ok(self.standard.clone()),
+            Some(Entry::Plugin(plugin)) => Ok(plugin.clone()),
+            Some(Entry::Blocked { plugin, reason }) => {
+                Err(CallError::Unavailable { plugin: plugin.clone(), reason: reason.clone() })
+            }
+        }
     }
 
-    /// From now on `plugin` takes `role` for `api`; `None`: the standard one does.
-    pub(crate) fn set(&self, api: &ApiName, role: Role, plugin: Option<Plugin>) {
-        let mut plugins = self.plugins.write().unwrap_or_else(PoisonError::into_inner);
-        let by_api = plugins.entry(role).or_default();
-        match plugin {
-            Some(plugin) => by_api.insert(api.clone(), plugin),
+    /// From now on `entry` takes `role` for `api`; `None`: the standard plugin does.
+    pub(crate) fn set(&self, api: &ApiName, role: Role, entry: Option<Entry>) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let by_api = entries.entry(role).or_default();
+        match entry {
+            Some(entry) => by_api.insert(api.clone(), entry),
             None => by_api.remove(api),
         };
     }

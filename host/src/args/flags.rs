@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::crds::CrdsArgs;
+use crate::{crds::CrdsArgs, plugin_command::PluginArgs};
 
 // The doc comments below are what `--help` prints.
 /// Routes objects of Kubernetes-style APIs to the providers that accept them, and brings status and Secrets back.
@@ -23,6 +23,8 @@ pub(super) struct Raw {
 pub(super) enum RawCommand {
     /// Print or write the broker's CRDs
     Crds(CrdsArgs),
+    /// Write, build, test and load plugins
+    Plugin(Box<PluginArgs>),
 }
 
 #[derive(Debug, Args)]

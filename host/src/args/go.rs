@@ -55,10 +55,14 @@ pub(super) fn explain(error: &clap::Error) -> Result<String> {
     };
     let bad = context(ContextKind::InvalidArg).unwrap_or_default();
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.render().to_string()),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ok(error.render().to_string())
+        }
         ErrorKind::UnknownArgument if bad.starts_with('-') => {
-            let mend = context(ContextKind::SuggestedArg)
-                .map_or_else(|| "resource-broker --help lists all".to_owned(), |flag| format!("did you mean {flag}?"));
+            let mend = context(ContextKind::SuggestedArg).map_or_else(
+                || format!("{} --help lists all", command_of(error)),
+                |flag| format!("did you mean {flag}?"),
+            );
             usage(format!("unknown flag {bad}: {mend}"))
         }
         ErrorKind::InvalidValue | ErrorKind::NoEquals
@@ -70,6 +74,18 @@ pub(super) fn explain(error: &clap::Error) -> Result<String> {
         }
         _ => usage(one_line(error)),
     }
+}
+
+/// The command that a complaint is about: what its usage begins with, before options and arguments.
+fn command_of(error: &clap::Error) -> String {
+    use clap::error::{ContextKind, ContextValue};
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let words = usage.split_whitespace().skip_while(|word| *word == "Usage:");
+    let command: Vec<&str> = words.take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
+    if command.is_empty() { "resource-broker".to_owned() } else { command.join(" ") }
 }
 
 /// clap's message without its label and the usage that follows it.

@@ -1,27 +1,20 @@
-//! How the cache changes, and which keys a change concerns.
+//! How the cache changes: what watches and our own writes tell it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use resource_broker_api::{
-    broker::{AssignmentSpec, AssignmentStatus, GroupVersionResource},
     keys,
-    names::{ClusterName, Gvk, Role},
+    names::{ClusterName, Role},
     object::Object,
 };
-use tokio::time::Instant;
 
 use super::{
-    Cache, Inner, OfferId, StoreId, What, WorkKey, slim,
+    Cache, StoreId, What, WorkKey,
+    indexes::offer_id,
+    slim,
     store::{Change, State, Store, place},
 };
-use crate::{
-    planner::{
-        offer, related,
-        snapshot::{Key, Offer, Record, Target},
-        sweep,
-    },
-    resource::Resource,
-};
+use crate::{planner::snapshot::Target, resource::Resource};
 
 /// How long a changed number of objects may stand before it is written on the offer.
 pub const COUNT_DELAY: Duration = Duration::from_secs(10);
@@ -94,8 +87,8 @@ impl Cache {
     pub fn state(&self, id: &StoreId, state: State) -> Dirty {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
-        // A provider that does not know what an offer is has none.
-        let nothing = id.what == What::Offers && matches!(state, State::NotServed(_));
+        // A cluster that does not know what an offer or a plugin is has none.
+        let nothing = matches!(id.what, What::Offers | What::Plugins) && matches!(state, State::NotServed(_));
         let Some(store) = inner.stores.get_mut(id) else { return dirty };
         let changed = store.set_state(state);
         let withdrawn = if nothing { store.replace(0, Vec::new()) } else { Vec::new() };
@@ -114,8 +107,7 @@ impl Cache {
     pub fn listed(&self, id: &StoreId, version: &str, objects: Vec<Object>) -> Dirty {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
-        let objects =
-            if matches!(id.what, What::Sources(_)) { objects.into_iter().map(slim).collect() } else { objects };
+        let objects = if id.what.is_slim() { objects.into_iter().map(slim).collect() } else { objects };
         let Some(store) = inner.stores.get_mut(id) else { return dirty };
         let changes = store.replace(version.parse().unwrap_or_default(), objects);
         let synced = store.set_state(State::Synced);
@@ -139,7 +131,7 @@ impl Cache {
 
     /// A watch shows an object.
     pub fn seen(&self, id: &StoreId, object: Object) -> Dirty {
-        let object = if matches!(id.what, What::Sources(_)) { slim(object) } else { object };
+        let object = if id.what.is_slim() { slim(object) } else { object };
         self.change(id, |store| store.seen(object))
     }
 
@@ -173,6 +165,7 @@ impl Cache {
         let own = match target.gvk.group.as_str() {
             keys::GROUP if target.gvk.kind == "AcceptAPI" => Some(What::Offers),
             keys::GROUP if target.gvk.kind == "Assignment" => Some(What::Records),
+            keys::GROUP if target.gvk.kind == "Plugin" => Some(What::Plugins),
             _ => None,
         };
         for what in
@@ -207,352 +200,4 @@ impl Cache {
         let changed = self.lock().counts.get(&offer_id(offer))?.changed?;
         Some(COUNT_DELAY.saturating_sub(changed.elapsed()))
     }
-}
-
-/// The identity of an offer.
-pub(super) fn offer_id(offer: &Target) -> OfferId {
-    (offer.cluster.clone(), offer.namespace.clone().unwrap_or_default(), offer.name.clone())
-}
-
-fn offer_target(id: &OfferId) -> Target {
-    let (provider, namespace, name) = id.clone();
-    Target::new(provider, accept_api(), Some(namespace), name)
-}
-
-/// The kind of offers.
-pub fn accept_api() -> Gvk {
-    Gvk::new(keys::GROUP, "v1alpha1", "AcceptAPI")
-}
-
-impl Inner {
-    fn changed(&mut self, id: &StoreId, change: &Change, dirty: &mut Dirty) {
-        match &id.what {
-            What::Records => self.record_changed(change, dirty),
-            What::Offers => self.offer_changed(&id.cluster, change, dirty),
-            What::Kind(gvk) if id.cluster.role == Role::Consumer => {
-                if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
-                    let key = key_of(&id.cluster, gvk, object);
-                    if change.new.is_none() {
-                        self.possible_copies(&key, dirty);
-                    }
-                    dirty.now.push(WorkKey::Object(key));
-                }
-            }
-            What::Kind(gvk) => self.copy_changed(&id.cluster, gvk, change, dirty),
-            What::Sources(gvk) => {
-                if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
-                    let target = target_of(&id.cluster, gvk, object);
-                    let keys = self.declared.get(&target).into_iter().flatten();
-                    dirty.now.extend(keys.cloned().map(WorkKey::Object));
-                }
-            }
-            What::Related(gvk) => self.related_changed(&id.cluster, gvk, change, dirty),
-        }
-    }
-
-    fn record_changed(&mut self, change: &Change, dirty: &mut Dirty) {
-        let old = change.old.as_ref().and_then(|old| self.records.remove(old.name()));
-        let new = change.new.as_ref().and_then(|object| parse_record(object)).map(Arc::new);
-        for record in old.iter().chain(&new) {
-            dirty.now.extend(key_of_record(record).map(WorkKey::Object));
-        }
-        let offer_of = |record: &Arc<Record>| record.spec.provider.clone();
-        if old.as_ref().map(offer_of) != new.as_ref().map(offer_of) {
-            for (record, by) in old.iter().map(|old| (old, -1)).chain(new.iter().map(|new| (new, 1))) {
-                self.count(record, by, dirty);
-            }
-        }
-        if let Some(old) = &old {
-            self.forget_copies(old);
-            if let Some(key) = key_of_record(old).filter(|_| new.is_none()) {
-                self.possible_copies(&key, dirty);
-            }
-        }
-        let Some(record) = new else { return };
-        if let Some(key) = key_of_record(&record) {
-            for target in copy_targets(&record) {
-                self.copies.insert(target, key.clone());
-            }
-        }
-        self.records.insert(record.name.clone(), record);
-    }
-
-    /// A copy that no record names any more, wherever it is, is the sweep's business.
-    fn possible_copies(&self, key: &Key, dirty: &mut Dirty) {
-        let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider);
-        dirty.now.extend(providers.map(|provider| WorkKey::Copy(key.copy_at(provider))));
-    }
-
-    fn forget_copies(&mut self, record: &Record) {
-        for target in copy_targets(record) {
-            self.copies.remove(&target);
-        }
-    }
-
-    fn count(&mut self, record: &Record, by: i64, dirty: &mut Dirty) {
-        let Some(provider) = record.provider() else { return };
-        let offer = &record.spec.provider.accept_api;
-        let id = (provider, offer.namespace.clone(), offer.name.clone());
-        let count = self.counts.entry(id.clone()).or_default();
-        count.objects += by;
-        count.changed.get_or_insert_with(Instant::now);
-        if count.objects == 0 && !self.is_offered(&id) {
-            self.counts.remove(&id);
-            return;
-        }
-        dirty.later.push(WorkKey::Offer(offer_target(&id)));
-    }
-
-    fn is_offered(&self, id: &OfferId) -> bool {
-        self.offers.values().any(|offers| offers.contains_key(id))
-    }
-
-    fn offer_changed(&mut self, provider: &ClusterName, change: &Change, dirty: &mut Dirty) {
-        let before = change.old.as_ref().and_then(|old| gvr_of(old));
-        let after = change.new.as_ref().and_then(|new| gvr_of(new));
-        let Some(object) = change.new.as_ref().or(change.old.as_ref()) else { return };
-        let target = target_of(provider, &accept_api(), object);
-        let id = offer_id(&target);
-        let had = before.as_ref().and_then(|gvr| self.offers.get_mut(gvr)?.remove(&id));
-        let offer = change.new.as_ref().filter(|new| !new.is_deleting()).map(|new| Offer {
-            provider: provider.clone(),
-            namespace: id.1.clone(),
-            name: id.2.clone(),
-            filters: offer::filters(new),
-        });
-        let same = match (&had, &offer) {
-            (Some(had), Some(offer)) => before == after && had.filters == offer.filters,
-            (None, None) => true,
-            _ => false,
-        };
-        if let (Some(gvr), Some(offer)) = (&after, offer) {
-            self.offers.entry(gvr.clone()).or_default().insert(id, Arc::new(offer));
-        }
-        dirty.now.push(WorkKey::Offer(target));
-        if same {
-            return;
-        }
-        for gvr in [&before, &after].into_iter().flatten() {
-            for gvk in self.kinds_of(provider, gvr) {
-                self.routable(&gvk, provider, dirty);
-            }
-        }
-    }
-
-    /// The watched kinds that a resource stands for at a provider.
-    pub(super) fn kinds_of(&self, provider: &ClusterName, gvr: &GroupVersionResource) -> Vec<Gvk> {
-        let of = |gvk: &&Gvk| {
-            gvk.group == gvr.group
-                && gvk.version == gvr.version
-                && self.plural_at(provider, gvk).is_some_and(|plural| plural == gvr.resource)
-        };
-        self.scope.kinds.iter().filter(of).cloned().collect()
-    }
-
-    /// A kind's plural as a cluster serves it; where it does not, as whoever was the first to say.
-    pub(super) fn plural_at(&self, cluster: &ClusterName, gvk: &Gvk) -> Option<&str> {
-        let store = self.store(cluster, What::Kind(gvk.clone()));
-        let there = store.and_then(|store| Some(store.resource.as_ref()?.plural.as_str()));
-        there.or_else(|| self.plurals.get(gvk).map(String::as_str))
-    }
-
-    /// Objects whose place may change with an offer of `provider`: those without one, and those that it holds.
-    fn routable(&self, gvk: &Gvk, provider: &ClusterName, dirty: &mut Dirty) {
-        for cluster in self.clusters.iter().filter(|cluster| cluster.role == Role::Consumer) {
-            let Some(store) = self.store(cluster, What::Kind(gvk.clone())) else { continue };
-            for (_, object) in store.iter() {
-                let key = key_of(cluster, gvk, object);
-                let record = self.records.get(&key.record_name());
-                if record.is_none_or(|record| record.provider().as_ref() == Some(provider)) {
-                    dirty.now.push(WorkKey::Object(key));
-                }
-            }
-        }
-    }
-
-    fn copy_changed(&mut self, provider: &ClusterName, gvk: &Gvk, change: &Change, dirty: &mut Dirty) {
-        let Some(object) = change.new.as_ref().or(change.old.as_ref()) else { return };
-        let target = target_of(provider, gvk, object);
-        if let Some(key) = self.copies.get(&target) {
-            dirty.now.push(WorkKey::Object(key.clone()));
-            return;
-        }
-        // It may be in an object's way, or be a copy that was left behind.
-        if let Some(key) = self.key_by_name(&target) {
-            dirty.now.push(WorkKey::Object(key));
-        }
-        if sweep::claim(&target, object).is_some() {
-            dirty.now.push(WorkKey::Copy(target));
-        }
-    }
-
-    /// The consumer object whose copy would have this name.
-    fn key_by_name(&self, target: &Target) -> Option<Key> {
-        let (hash, name) = target.name.split_once('-')?;
-        let consumer = self.prefixes.get(&format!("{hash}-"))?;
-        Some(Key {
-            consumer: consumer.clone(),
-            gvk: target.gvk.clone(),
-            namespace: target.namespace.clone(),
-            name: name.to_owned(),
-        })
-    }
-
-    fn related_changed(&mut self, consumer: &ClusterName, gvk: &Gvk, change: &Change, dirty: &mut Dirty) {
-        let entry = |object: &Object| {
-            let record = object.label(keys::RELATED_TO)?.to_owned();
-            let held = (gvk.clone(), object.namespace().unwrap_or_default().to_owned(), object.name().to_owned());
-            Some(((consumer.clone(), record), held))
-        };
-        let old = change.old.as_ref().and_then(|object| entry(object));
-        let new = change.new.as_ref().and_then(|object| entry(object));
-        if let Some((owner, held)) = &old
-            && let Some(all) = self.held.get_mut(owner)
-        {
-            all.remove(held);
-            if all.is_empty() {
-                self.held.remove(owner);
-            }
-        }
-        if let Some((owner, held)) = &new {
-            self.held.entry(owner.clone()).or_default().insert(held.clone());
-        }
-        for ((_, record), _) in old.iter().chain(&new) {
-            if let Some(key) = self.records.get(record).and_then(|record| key_of_record(record)) {
-                dirty.now.push(WorkKey::Object(key));
-            }
-        }
-    }
-
-    /// Whatever may be decided otherwise now that a store can be believed, or not any more.
-    fn all_after_state(&self, id: &StoreId, dirty: &mut Dirty) {
-        match &id.what {
-            What::Kind(gvk) => {
-                self.all_of(gvk, dirty);
-                self.offers_of(gvk, dirty);
-            }
-            What::Records | What::Offers | What::Sources(_) | What::Related(_) => {
-                for gvk in &self.scope.kinds {
-                    self.all_of(gvk, dirty);
-                    self.offers_of(gvk, dirty);
-                }
-            }
-        }
-    }
-
-    /// Every consumer object of a kind, every record of it, and every copy that no record names.
-    fn all_of(&self, gvk: &Gvk, dirty: &mut Dirty) {
-        let recorded = self.records.values().filter_map(|record| key_of_record(record));
-        dirty.now.extend(recorded.filter(|key| key.gvk == *gvk).map(WorkKey::Object));
-        for cluster in &self.clusters {
-            let Some(store) = self.store(cluster, What::Kind(gvk.clone())) else { continue };
-            if cluster.role == Role::Consumer {
-                dirty.now.extend(store.iter().map(|(_, object)| WorkKey::Object(key_of(cluster, gvk, object))));
-                continue;
-            }
-            for (_, object) in store.iter() {
-                let target = target_of(cluster, gvk, object);
-                if !self.copies.contains_key(&target) && sweep::claim(&target, object).is_some() {
-                    dirty.now.push(WorkKey::Copy(target));
-                }
-            }
-        }
-    }
-
-    /// Every offer of a kind's group and version.
-    fn offers_of(&self, gvk: &Gvk, dirty: &mut Dirty) {
-        for (gvr, offers) in &self.offers {
-            if group_of(gvr) == gvk.group && gvr.version == gvk.version {
-                dirty.now.extend(offers.keys().map(|id| WorkKey::Offer(offer_target(id))));
-            }
-        }
-    }
-
-    /// Remembers which related resources a copy declares, so that their changes find the object.
-    pub(super) fn index_declared(&mut self, key: &Key, provider: &ClusterName, declared: &[related::Declared]) {
-        let targets: Vec<Target> = declared
-            .iter()
-            .map(|one| Target::new(provider.clone(), one.gvk.clone(), Some(one.namespace.clone()), one.name.clone()))
-            .collect();
-        if self.declares.get(key) == Some(&targets) || (targets.is_empty() && !self.declares.contains_key(key)) {
-            return;
-        }
-        for old in self.declares.remove(key).unwrap_or_default() {
-            if let Some(keys) = self.declared.get_mut(&old) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.declared.remove(&old);
-                }
-            }
-        }
-        for target in &targets {
-            self.declared.entry(target.clone()).or_default().insert(key.clone());
-        }
-        if !targets.is_empty() {
-            self.declares.insert(key.clone(), targets);
-        }
-    }
-}
-
-/// The group of a resource; `core` is written for the core group by people who write kinds that way.
-fn group_of(gvr: &GroupVersionResource) -> &str {
-    if gvr.group == "core" { "" } else { &gvr.group }
-}
-
-/// The resource that an offer is for.
-pub(super) fn gvr_of(offer: &Object) -> Option<GroupVersionResource> {
-    let mut spec = offer.field("spec")?;
-    let gvr: GroupVersionResource = serde_json::from_value(spec["gvr"].take()).ok()?;
-    Some(GroupVersionResource { group: group_of(&gvr).to_owned(), ..gvr })
-}
-
-fn key_of(consumer: &ClusterName, gvk: &Gvk, object: &Object) -> Key {
-    Key {
-        consumer: consumer.clone(),
-        gvk: gvk.clone(),
-        namespace: object.meta.namespace.clone(),
-        name: object.name().to_owned(),
-    }
-}
-
-fn target_of(cluster: &ClusterName, gvk: &Gvk, object: &Object) -> Target {
-    Target::new(cluster.clone(), gvk.clone(), object.meta.namespace.clone(), object.name().to_owned())
-}
-
-/// The consumer object that a record is about.
-fn key_of_record(record: &Record) -> Option<Key> {
-    let consumer = &record.spec.consumer;
-    Some(Key {
-        consumer: ClusterName::parse(&consumer.cluster)?,
-        gvk: Gvk::new(&consumer.group, &consumer.version, &consumer.kind),
-        namespace: consumer.namespace.clone(),
-        name: consumer.name.clone(),
-    })
-}
-
-/// The copies that a record names.
-fn copy_targets(record: &Record) -> Vec<Target> {
-    let consumer = &record.spec.consumer;
-    let gvk = Gvk::new(&consumer.group, &consumer.version, &consumer.kind);
-    let places = std::iter::once(&record.spec.provider).chain(&record.spec.next);
-    places
-        .filter_map(|at| {
-            let cluster = ClusterName::parse(&at.cluster)?;
-            Some(Target::new(cluster, gvk.clone(), at.namespace.clone(), at.name.clone()))
-        })
-        .collect()
-}
-
-fn parse_record(object: &Object) -> Option<Record> {
-    let spec: AssignmentSpec = serde_json::from_str(object.fields.get("spec")?.get()).ok()?;
-    let status: Option<AssignmentStatus> =
-        object.fields.get("status").and_then(|status| serde_json::from_str(status.get()).ok());
-    Some(Record {
-        name: object.name().to_owned(),
-        uid: object.uid().to_owned(),
-        generation: object.meta.generation,
-        deleting: object.is_deleting(),
-        spec,
-        status: status.unwrap_or_default(),
-    })
 }

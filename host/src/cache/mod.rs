@@ -2,6 +2,8 @@
 //! it concerns. The only reader of it is [`Cache::snapshot`] and its like; nothing here sends a request.
 
 mod changes;
+mod indexes;
+mod plugins;
 mod snapshots;
 mod store;
 
@@ -23,7 +25,9 @@ use crate::{
     resource::Resource,
 };
 
-pub use changes::{COUNT_DELAY, Dirty, accept_api};
+pub use changes::{COUNT_DELAY, Dirty};
+pub use indexes::accept_api;
+pub use plugins::{PluginsView, Unread};
 pub use snapshots::own;
 pub use store::State;
 use store::Store;
@@ -35,6 +39,10 @@ pub enum What {
     Records,
     /// A provider's AcceptAPIs.
     Offers,
+    /// The Plugins of the broker's namespace.
+    Plugins,
+    /// Metadata of the config maps of the broker's namespace, which may hold plugins' components.
+    Components,
     /// A brokered kind: consumer objects in a consumer, copies in a provider.
     Kind(Gvk),
     /// Metadata of a related kind at a provider.
@@ -43,11 +51,20 @@ pub enum What {
     Related(Gvk),
 }
 
+impl What {
+    /// Whether nothing is kept but what shows a change.
+    fn is_slim(&self) -> bool {
+        matches!(self, Self::Sources(_) | Self::Components)
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Records => f.write_str("Assignments"),
             Self::Offers => f.write_str("AcceptAPIs"),
+            Self::Plugins => f.write_str("Plugins"),
+            Self::Components => f.write_str("metadata of plugins' config maps"),
             Self::Kind(gvk) => gvk.fmt(f),
             Self::Sources(gvk) => write!(f, "metadata of {gvk}"),
             Self::Related(gvk) => write!(f, "copies of {gvk}"),
@@ -95,6 +112,8 @@ pub struct Cache {
     inner: Mutex<Inner>,
     /// A store changed its state.
     settled: Notify,
+    /// A Plugin or a config map changed, or whether they can be read. One task waits for it.
+    plugins: Arc<Notify>,
 }
 
 /// What never changes while the process runs.
@@ -108,6 +127,10 @@ pub struct Scope {
 
 struct Inner {
     scope: Scope,
+    /// See [`Cache::known_as`].
+    broker: Option<Arc<str>>,
+    /// See [`Cache::plugins`].
+    plugins: Arc<Notify>,
     clusters: BTreeSet<ClusterName>,
     stores: HashMap<StoreId, Store>,
     /// Whether most of what records name at a consumer is not there, by kind, and when that was counted.
@@ -146,8 +169,11 @@ struct Count {
 impl Cache {
     /// An empty cache.
     pub fn new(scope: Scope) -> Self {
+        let plugins = Arc::<Notify>::default();
         let inner = Inner {
             scope,
+            broker: None,
+            plugins: plugins.clone(),
             clusters: BTreeSet::new(),
             stores: HashMap::new(),
             vanished: HashMap::new(),
@@ -162,12 +188,17 @@ impl Cache {
             prefixes: HashMap::new(),
             plurals: HashMap::new(),
         };
-        Self { inner: Mutex::new(inner), settled: Notify::new() }
+        Self { inner: Mutex::new(inner), settled: Notify::new(), plugins }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while holding it but a bug, and then old data is better than none.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on copies are marked as this broker's.
+    pub fn known_as(&self, broker: &str) {
+        self.lock().broker = Some(broker.into());
     }
 
     /// How a cluster serves a kind, where a watch has found out.

@@ -13,8 +13,9 @@ use resource_broker_api::{
 use tokio::time::Instant;
 
 use super::{
-    Cache, Inner, State, StoreId, What,
-    changes::{COUNT_DELAY, accept_api, gvr_of, offer_id},
+    Cache, Inner, State, StoreId, What, WorkKey,
+    changes::COUNT_DELAY,
+    indexes::{accept_api, gvr_of, offer_id},
     store::place,
 };
 use crate::planner::{
@@ -61,12 +62,14 @@ impl Cache {
             inner.scope.kinds.contains(&Gvk::new(&recorded.group, &recorded.version, &recorded.kind))
         });
         let snapshot = Snapshot {
+            broker: inner.broker.clone(),
             record_is_watched,
             now: now(),
             consumer,
             shape,
             offers: inner.offers(&key.gvk),
             held: inner.held(key),
+            held_is_read: inner.held_is_read(&key.consumer),
             key: key.clone(),
             record,
             providers,
@@ -74,6 +77,17 @@ impl Cache {
             memory,
         };
         (snapshot, needed)
+    }
+
+    /// The clusters that a pass over the key mostly deals with.
+    pub fn clusters_of(&self, key: &WorkKey) -> Vec<ClusterName> {
+        match key {
+            WorkKey::Offer(target) | WorkKey::Copy(target) => vec![target.cluster.clone()],
+            WorkKey::Object(key) => {
+                let provider = self.lock().records.get(&key.record_name()).and_then(|record| record.provider());
+                std::iter::once(key.consumer.clone()).chain(provider).collect()
+            }
+        }
     }
 
     /// All inputs of one offer.
@@ -110,7 +124,7 @@ impl Cache {
         let consumer = key
             .filter(|key| inner.clusters.contains(&key.consumer))
             .map(|key| nothing(inner.view(&key.consumer, kind(), key.namespace.as_deref(), &key.name)));
-        SweepSnapshot { target: target.clone(), copy, record, consumer }
+        SweepSnapshot { broker: inner.broker.clone(), target: target.clone(), copy, record, consumer }
     }
 }
 
@@ -246,6 +260,12 @@ impl Inner {
             .collect()
     }
 
+    /// Whether no related kind is in its first list at this consumer.
+    fn held_is_read(&self, consumer: &ClusterName) -> bool {
+        let state = |gvk: &Gvk| self.store(consumer, What::Related(gvk.clone())).map(super::Store::state);
+        self.scope.related.iter().all(|gvk| state(gvk).is_some_and(|state| *state != State::Starting))
+    }
+
     fn served(&self, provider: &ClusterName, gvr: &GroupVersionResource) -> Served {
         let in_version = |gvk: &&Gvk| gvk.group == gvr.group && gvk.version == gvr.version;
         let Some(gvk) = self.kinds_of(provider, gvr).into_iter().next() else {
@@ -294,5 +314,15 @@ pub mod own {
     /// Records.
     pub fn records() -> Resource {
         Resource::known(Gvk::new(keys::GROUP, "v1alpha1", "Assignment"), "assignments")
+    }
+
+    /// Plugins.
+    pub fn plugins() -> Resource {
+        Resource::known(Gvk::new(keys::GROUP, "v1alpha1", "Plugin"), "plugins")
+    }
+
+    /// What plugins' components are kept in.
+    pub fn config_maps() -> Resource {
+        Resource::known(Gvk::new("core", "v1", "ConfigMap"), "configmaps")
     }
 }

@@ -10,8 +10,10 @@ mod breaker;
 mod clients;
 mod cluster;
 mod error;
+mod events;
 mod limiter;
 
 pub use clients::ClientError;
 pub use cluster::{Cluster, Health, Limits, Reply};
 pub use error::{RequestError, Target, Verb};
+pub use events::{EventError, events};

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use resource_broker_demo::scene::{Scene, kubeconfig};
+use resource_broker_demo::scene::Scene;
 use resource_broker_demo::stage::Stage;
-use resource_broker_demo::story;
+use resource_broker_demo::{shell, story};
 use resource_broker_harness::left_running;
 
 /// Acts the story of a brokered certificate on real API servers.
@@ -76,25 +76,27 @@ async fn play(folder: &Path, keep: bool) -> Result<()> {
         )
     })?;
     if keep {
+        let env = shell::prepare(&scene, folder)?;
         scene.leave_running()?;
-        keep_hints(&stage, folder)
+        keep_hints(&stage, folder, &env)
     } else {
         drop(scene);
         clear(folder)?;
         stage.heading(&format!("That was it, in {} s. What to try next", stage.seconds()));
         stage.say("  make demo KEEP=1   leaves all of this running for you to play with");
+        stage.say("  docs/plugins.md    puts a rule of your own into it, in a quarter of an hour");
         stage.say("  make test          proves much more on API servers like these");
         stage.say("  README.md          goes on from here");
         Ok(())
     }
 }
 
-fn keep_hints(stage: &Stage, folder: &Path) -> Result<()> {
+fn keep_hints(stage: &Stage, folder: &Path, env: &Path) -> Result<()> {
     let example = folder.join("certificate.yaml");
     std::fs::write(&example, story::certificate("mine", "mine.corp.com"))
         .with_context(|| format!("cannot write {}", example.display()))?;
     stage.heading(&format!("That was it, in {} s. Everything is left running; what to try next", stage.seconds()));
-    stage.say(&format!("  export KUBECONFIG={}", kubeconfig(folder).display()));
+    stage.say(&format!("  . {}   # for kubectl and resource-broker", env.display()));
     for line in [
         &format!("kubectl --context homer apply -f {}", example.display()),
         "kubectl --context homer get certificates -n shop -w",
@@ -105,6 +107,7 @@ fn keep_hints(stage: &Stage, folder: &Path) -> Result<()> {
     }
     stage.say(&format!("  tail -f {}/broker.log", folder.display()));
     stage.say("  make demo-stop   # ends it all");
+    stage.say("docs/plugins.md puts a rule of your own into it, in a quarter of an hour.");
     Ok(())
 }
 

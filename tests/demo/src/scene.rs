@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use resource_broker_harness::{Broker, Cluster, Guard, Planes, Process};
 use serde_json::{Value, json};
@@ -114,12 +114,13 @@ fn provider(planes: &Planes, cluster: Arc<Cluster>, suffix: &'static str) -> Res
     Ok(Provider { cluster, suffix, authority: folder.join("ca.crt"), _issuer: issuer })
 }
 
-/// Cargo puts both programs into one folder.
+/// Cargo puts programs into one folder, and tests below it.
 fn issuer_program() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where this program is")?;
-    let program = own.with_file_name("demo-issuer");
-    ensure!(program.is_file(), "no {}: build it (cargo build -p resource-broker-demo)", program.display());
-    Ok(program)
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join("demo-issuer"));
+    places
+        .find(|program| program.is_file())
+        .with_context(|| format!("no demo-issuer beside {}: build it (make build)", own.display()))
 }
 
 /// One file for all clusters, so that a person changes between them with `--context`.

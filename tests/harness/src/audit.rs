@@ -88,15 +88,25 @@ impl AuditLog {
         Ok(self.path.metadata().with_context(|| format!("cannot see {}", self.path.display()))?.len())
     }
 
+    /// The records that begin at `from` or after it.
     fn read(&self, from: u64) -> Result<Vec<AuditEvent>> {
         let unreadable = || format!("cannot read {}", self.path.display());
         let mut file = File::open(&self.path).with_context(unreadable)?;
-        file.seek(SeekFrom::Start(from)).with_context(unreadable)?;
+        // A length may have been taken while a line was being written: the rest of that line is not a record.
+        file.seek(SeekFrom::Start(from.saturating_sub(1))).with_context(unreadable)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(unreadable)?;
+        let end_of_line = |&byte: &u8| byte == b'\n';
+        let begin = if from == 0 { Some(0) } else { bytes.iter().position(end_of_line).map(|at| at + 1) };
         // The last line may still be on its way to the file.
-        let complete = bytes.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
-        bytes[..complete].split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
+        let (Some(begin), Some(end)) = (begin, bytes.iter().rposition(end_of_line)) else { return Ok(Vec::new()) };
+        bytes
+            .get(begin..end)
+            .unwrap_or_default()
+            .split(end_of_line)
+            .filter(|line| !line.is_empty())
+            .map(parse)
+            .collect()
     }
 }
 
@@ -200,4 +210,26 @@ struct ObjectRef {
 #[serde(default)]
 struct ResponseStatus {
     code: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_being_written_when_the_position_was_taken_is_left_out() {
+        let line = |uri: &str| {
+            format!(r#"{{"stage":"ResponseComplete","requestURI":"{uri}","verb":"get","requestReceivedTimestamp":""}}"#)
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::new(folder.path().join("audit.log"));
+        std::fs::write(log.path(), format!("{}\n{}\n{}", line("/one"), line("/two"), &line("/three")[..30])).unwrap();
+        let length = line("/one").len() as u64;
+        for (from, seen) in
+            [(0, vec!["/one", "/two"]), (20, vec!["/two"]), (length + 1, vec!["/two"]), (length + 9, vec![])]
+        {
+            let uris: Vec<_> = log.read(from).unwrap().into_iter().map(|event| event.request_uri).collect();
+            assert_eq!(uris, seen, "from {from}");
+        }
+    }
 }

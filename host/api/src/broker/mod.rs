@@ -14,4 +14,4 @@ pub use migration::{Migration, MigrationRef, MigrationSpec, MigrationState, Migr
 pub use migration_configuration::{
     MigrationConfiguration, MigrationConfigurationSpec, MigrationConfigurationStatus, MigrationStage,
 };
-pub use plugin::{ApiRef, ComponentPart, Plugin, PluginLimits, PluginRole, PluginSpec, PluginStatus};
+pub use plugin::{ApiRef, ComponentPart, Plugin, PluginColumns, PluginLimits, PluginRole, PluginSpec, PluginStatus};

@@ -23,9 +23,9 @@ use crate::schema;
     derive = "PartialEq",
     doc = "Which WebAssembly component serves which APIs in place of the standard one.",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
-    printcolumn(name = "Roles", type_ = "string", json_path = ".status.roles"),
-    printcolumn(name = "APIs", type_ = "string", json_path = ".status.apis"),
-    printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest"),
+    printcolumn(name = "Roles", type_ = "string", json_path = ".status.columns.roles"),
+    printcolumn(name = "APIs", type_ = "string", json_path = ".status.columns.apis"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.columns.digest"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Reason",
@@ -119,7 +119,7 @@ pub struct PluginLimits {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginStatus {
-    /// `Ready`, with what exactly is wrong where it is not.
+    /// `Loaded`, `Healthy` and `Ready`, with what exactly is wrong where one is not true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -153,4 +153,22 @@ pub struct PluginStatus {
     /// The metadata.generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The same for the columns of a table, where lists are hard to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<PluginColumns>,
+}
+
+/// What `kubectl get` shows of a Plugin's status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginColumns {
+    /// The roles that it serves now, separated by commas.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub roles: String,
+    /// The APIs that it serves now, separated by commas.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub apis: String,
+    /// The first digits of the digest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub digest: String,
 }

@@ -14,6 +14,9 @@ use crate::{
     world::{NAMESPACE, World, object, provider},
 };
 
+/// What the broker of these cases marks its copies with.
+const BROKER: &str = "uid-of-this-broker";
+
 /// What is known of a copy.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -53,7 +56,11 @@ pub(crate) fn planned(text: &str) -> String {
     let bare = json!({
         "metadata": {
             "name": key.copy_name(), "namespace": NAMESPACE, "uid": "uid-1", "resourceVersion": "7",
-            "annotations": {keys::CONSUMER_CLUSTER: key.consumer.to_string(), keys::CONSUMER_NAME: key.name},
+            "annotations": {
+                keys::CONSUMER_CLUSTER: key.consumer.to_string(),
+                keys::CONSUMER_NAME: key.name,
+                keys::BROKER: BROKER,
+            },
             "finalizers": [keys::GENERIC_FINALIZER],
             "managedFields": [
                 {"manager": keys::FIELD_MANAGER, "operation": "Apply", "fieldsV1": {"f:spec": {"f:fqdn": {}}}},
@@ -67,6 +74,7 @@ pub(crate) fn planned(text: &str) -> String {
         object(&document)
     });
     let snapshot = SweepSnapshot {
+        broker: Some(BROKER.into()),
         target: key.copy_at(&provider("nestor")),
         copy,
         record: view(&case.record).unwrap_or_else(|| panic!("a record is never detached")),

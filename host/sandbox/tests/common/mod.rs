@@ -1,94 +1,138 @@
-//! Guests written by hand: a core module in WebAssembly text, made a component of the interface package.
+//! Makes components of the guests in `tests/guests`, and asks them.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
-use resource_broker_sandbox::{ApiName, CallError, Offer, Plugin, Role, Sandbox, SandboxConfig, Source, Verdict};
+use resource_broker_sandbox::{
+    ApiName, CallError, CopyContext, LimitsRequest, Offer, Plugin, Role, Sandbox, SandboxConfig, Source, Verdict,
+};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What every guest imports: `$drop`, which gives a document back, and `$log`.
-const IMPORTS: &str = r#"
-    (import "resource-broker:plugin/documents@0.1.0" "[resource-drop]document" (func $drop (param i32)))
-    (import "resource-broker:plugin/host@0.1.0" "log" (func $log (param i32 i32 i32)))
-"#;
+/// The version of the interface package that guests are written for.
+const VERSION: &str = "0.1.0";
+/// The package's files.
+const PACKAGE: [&str; 3] = ["types.wit", "plugin.wit", "worlds.wit"];
+/// What a guest gets that does not bring it itself: a file of `common/`, and the mark by which it is known.
+const PLUGIN_PARTS: [(&str, &str); 4] = [
+    ("memory", "(memory "),
+    ("realloc", "\"cabi_realloc\""),
+    ("describe", "#describe\""),
+    ("validate-settings", "#validate-settings\""),
+];
+const FILTER_PARTS: [(&str, &str); 1] = [("validate-filters", "accept-filter@0.1.0#validate\"")];
+const TEMPLATE_PARTS: [(&str, &str); 4] = [
+    ("validate-migration", "migration-template@0.1.0#validate\""),
+    ("stages", "#stages\""),
+    ("render", "#render\""),
+    ("assess", "#assess\""),
+];
 
-/// What every guest has: memory, an allocator, and the functions of `plugin`.
-const PRELUDE: &str = r#"
-    (memory (export "memory") 64)
-    (global $heap (mut i32) (i32.const 65536))
-    (func $alloc (param $size i32) (result i32)
-      (local $at i32)
-      (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
-      (global.set $heap (i32.add (local.get $at) (local.get $size)))
-      (local.get $at))
-    ;; Nothing but zeros: an empty description, an answer that all is well.
-    (func (export "resource-broker:plugin/plugin@0.1.0#describe") (result i32) (i32.const 1024))
-    (func (export "resource-broker:plugin/plugin@0.1.0#validate-settings") (param i32 i32) (result i32) (i32.const 1024))
-"#;
+/// A filter that accepts its one offer.
+pub(crate) const ACCEPTING: &str = r#"
+    (func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+      (param $object i32) (param $offers i32) (param $count i32) (result i32)
+      (call $drop (local.get $object))
+      (call $accepted))"#;
 
-/// An allocator that works.
-pub(crate) const HONEST: &str = r#"
-    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (call $alloc (local.get 3)))
-"#;
-
-/// A component of `world`, one of the interface package's, whose core module has `body` beside what every guest has.
-pub(crate) fn component(world: &str, body: &str) -> Vec<u8> {
-    encode(world, None, &format!("(module {IMPORTS} {PRELUDE} {body})"))
+fn guests_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests")
 }
 
-/// A component of a world of its own, which the package `wit` defines, and which has `imports` of its own.
-pub(crate) fn component_of_world(world: &str, wit: &str, imports: &str, body: &str) -> Vec<u8> {
-    encode(world, Some(wit), &format!("(module {IMPORTS} {imports} {PRELUDE} {HONEST} {body})"))
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A filter of a world of its own.
-pub(crate) fn filter_of_world(world: &str, wit: &str, imports: &str, functions: &str, body: &str) -> Vec<u8> {
-    component_of_world(world, wit, imports, &filter_body(functions, body))
+/// The guest in `tests/guests` of this name.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    let own_world = guests_folder().join(format!("{name}.wit"));
+    let world = own_world.exists().then(|| read(&own_world));
+    Guest { world: world.as_deref(), ..Guest::new(&guest_text(name)) }.encode()
 }
 
-fn encode(world: &str, wit: Option<&str>, core: &str) -> Vec<u8> {
-    let mut core = wat::parse_str(core).expect("valid text");
-    let mut resolve = Resolve::default();
-    let (mut package, _) =
-        resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).expect("valid WIT");
-    if let Some(wit) = wit {
-        package = resolve.push_str("guest.wit", wit).expect("valid WIT");
+/// The text of that guest.
+pub(crate) fn guest_text(name: &str) -> String {
+    read(&guests_folder().join(format!("{name}.wat")))
+}
+
+/// A guest by the fields of its core module.
+pub(crate) struct Guest<'g> {
+    pub(crate) fields: &'g str,
+    /// The package of a world `guest`, where the world does not follow from the role.
+    pub(crate) world: Option<&'g str>,
+    pub(crate) encoding: StringEncoding,
+    /// Which version of the interface package it is made for, as if there were that one.
+    pub(crate) version: &'g str,
+    /// What is replaced in the interface package, for a guest that was made for another one.
+    pub(crate) edits: &'g [(&'g str, &'g str)],
+}
+
+impl<'g> Guest<'g> {
+    pub(crate) fn new(fields: &'g str) -> Self {
+        Self { fields, world: None, encoding: StringEncoding::UTF8, version: VERSION, edits: &[] }
     }
-    let world = resolve.select_world(&[package], Some(world)).expect("the world exists");
-    embed_component_metadata(&mut core, &resolve, world, StringEncoding::UTF8).expect("metadata fits");
-    ComponentEncoder::default().module(&core).expect("a module").validate(true).encode().expect("a component")
+
+    /// The component.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let at_version = |text: &str| text.replace(VERSION, self.version);
+        let mut core = wat::parse_str(at_version(&self.module())).expect("valid text");
+        let mut resolve = Resolve::default();
+        let mut package: String = PACKAGE.iter().map(|file| read(&wit_folder().join(file))).collect();
+        for (from, to) in self.edits {
+            assert!(package.contains(from), "{from} is in the interface package");
+            package = package.replace(from, to);
+        }
+        let mut package = resolve.push_str("plugin.wit", &at_version(&package)).expect("valid WIT");
+        let mut world = self.role();
+        if let Some(wit) = self.world {
+            package = resolve.push_str("guest.wit", &at_version(wit)).expect("valid WIT");
+            world = "guest";
+        }
+        let world = resolve.select_world(&[package], Some(world)).expect("the world exists");
+        embed_component_metadata(&mut core, &resolve, world, self.encoding).expect("metadata fits");
+        ComponentEncoder::default().module(&core).expect("a module").validate(true).encode().expect("a component")
+    }
+
+    /// The world of the interface package, by what is exported.
+    fn role(&self) -> &'static str {
+        if self.fields.contains("status-transformer@") {
+            "status-transformer-plugin"
+        } else if self.fields.contains("migration-template@") {
+            "migration-template-plugin"
+        } else {
+            "accept-filter-plugin"
+        }
+    }
+
+    fn module(&self) -> String {
+        let fields = self.fields;
+        let part = |name: &str| read(&guests_folder().join("common").join(format!("{name}.wat")));
+        let mut module = format!("(module {}\n{fields}", part("imports"));
+        let role_parts = match self.role() {
+            "accept-filter-plugin" if fields.contains("accept-filter@") => &FILTER_PARTS[..],
+            "migration-template-plugin" => &TEMPLATE_PARTS[..],
+            _ => &[],
+        };
+        for (name, mark) in PLUGIN_PARTS.iter().chain(role_parts) {
+            if !fields.contains(mark) {
+                module.push_str(&part(name));
+            }
+        }
+        module + "\n)"
+    }
 }
 
-/// A filter whose `judge` has `body`, with the handle, the offers' address and their number as locals 0 to 2; what it leaves
-/// on the stack is the answer's address. `functions` stand beside it.
-pub(crate) fn filter(functions: &str, body: &str) -> Vec<u8> {
-    component("accept-filter-plugin", &filter_body(functions, body))
+fn wit_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")
 }
 
-/// The part of a filter's core module that is not the same for all.
-fn filter_body(functions: &str, body: &str) -> String {
-    format!(
-        r#"{functions}
-        (func (export "resource-broker:plugin/accept-filter@0.1.0#validate") (param i32 i32) (result i32) (i32.const 1024))
-        (func (export "resource-broker:plugin/accept-filter@0.1.0#judge") (param i32 i32 i32) (result i32) {body})"#
-    )
-}
-
-/// A status transformer whose `transform` has `body`; its locals 0 to 2 are the copy's handle, whether there is a previous
-/// object, and that one's handle.
-pub(crate) fn status(functions: &str, body: &str) -> Vec<u8> {
-    component(
-        "status-transformer-plugin",
-        &format!(
-            r#"{functions}
-            (func (export "resource-broker:plugin/status-transformer@0.1.0#transform")
-              (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {body})"#
-        ),
-    )
+/// The filter that accepts its one offer, as a component.
+pub(crate) fn accepting() -> Vec<u8> {
+    Guest::new(ACCEPTING).encode()
 }
 
 /// The sandbox with defaults, which tests share since to make one is to compile the standard plugin.
@@ -118,8 +162,16 @@ pub(crate) fn offer(filters: &[&str]) -> Offer {
     }
 }
 
+pub(crate) fn copy_context() -> CopyContext {
+    CopyContext {
+        prefix: "0123456789ab-".to_owned(),
+        consumer_namespace: "team".to_owned(),
+        provider: "provider#nestor".to_owned(),
+    }
+}
+
 pub(crate) fn source(component: Vec<u8>) -> Source {
-    Source { name: "guest".to_owned(), component, settings: None }
+    Source { name: "guest".to_owned(), component, settings: None, limits: LimitsRequest::default() }
 }
 
 /// Loads a component and lets it serve this test's API in `role`.
@@ -131,7 +183,12 @@ pub(crate) async fn serve(sandbox: &Sandbox, role: Role, component: Vec<u8>) -> 
 
 /// Asks the guest to judge one offer.
 pub(crate) async fn judge(sandbox: &Sandbox) -> Result<Vec<Verdict>, CallError> {
-    sandbox.judge(&guests(), r#"{"spec":{}}"#.to_owned(), vec![offer(&[])]).await
+    judge_nth(sandbox, 0).await
+}
+
+/// As [`judge`], of one of many objects.
+pub(crate) async fn judge_nth(sandbox: &Sandbox, nth: usize) -> Result<Vec<Verdict>, CallError> {
+    sandbox.judge(&guests(), format!(r#"{{"spec":{{"nth":{nth}}}}}"#), vec![offer(&["{}"])]).await
 }
 
 /// The host is alive: another API's call is answered, and rightly.

@@ -34,7 +34,10 @@ async fn an_object_is_copied_as_it_is_with_the_brokers_marks_alone() -> TestResu
     let copy = pair.copy("web").await;
     assert_eq!(copy.data["spec"], spec);
     assert_eq!(copy.labels().len(), 0, "{:?}", copy.labels());
-    let marks = [(keys::CONSUMER_CLUSTER, "consumer#consumer"), (keys::CONSUMER_NAME, "web")];
+    let broker = pair.coordination.client().await?;
+    let broker = Api::<Namespace>::all(broker).get(pair.name).await?.uid().unwrap_or_default();
+    let marks =
+        [(keys::CONSUMER_CLUSTER, "consumer#consumer"), (keys::CONSUMER_NAME, "web"), (keys::BROKER, broker.as_str())];
     let marks = marks.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(*copy.annotations(), marks.into(), "{:?}", copy.annotations());
     assert_eq!(copy.finalizers(), [keys::GENERIC_FINALIZER]);

@@ -110,11 +110,14 @@ async fn a_copy_that_nothing_accounts_for_is_swept_and_no_other() -> TestResult 
     let elsewhere = ClusterName::new(Role::Consumer, "elsewhere");
     let far = copy_name(&elsewhere, "far");
     plant(&pair, &far, &elsewhere, "far", keys::FIELD_MANAGER).await?;
+    // Made by a broker that calls its consumer as this one does.
+    let theirs = pair.copy_name("theirs");
+    plant(&pair, &theirs, &pair.consumer.id, "theirs", keys::FIELD_MANAGER).await?;
 
     broker.restart().await?;
     gone(&copies, &pair.copy_name("orphan")).await;
     pair.marker().await?;
-    for name in [foreign, far, pair.copy_name("kept")] {
+    for name in [foreign, far, theirs, pair.copy_name("kept")] {
         let there = copies.get(&name).await?;
         assert!(there.metadata.deletion_timestamp.is_none(), "{name} was deleted");
     }
@@ -127,7 +130,11 @@ async fn plant(pair: &Pair, name: &str, consumer: &ClusterName, of: &str, manage
         "apiVersion": pair.kind.api_version(), "kind": "Widget",
         "metadata": {
             "name": name,
-            "annotations": {keys::CONSUMER_CLUSTER: consumer.to_string(), keys::CONSUMER_NAME: of},
+            "annotations": {
+                keys::CONSUMER_CLUSTER: consumer.to_string(),
+                keys::CONSUMER_NAME: of,
+                keys::BROKER: "the-uid-of-another-broker",
+            },
             "finalizers": [keys::GENERIC_FINALIZER],
         },
         "spec": {"size": 1},

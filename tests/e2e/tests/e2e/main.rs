@@ -13,6 +13,8 @@ mod meter;
 mod operations;
 mod operator;
 mod pair;
+mod plugged;
+mod plugins;
 mod related;
 mod rights;
 mod routing;

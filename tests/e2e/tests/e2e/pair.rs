@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, CustomResourceExt as _, Resource};
 use resource_broker_api::names::{ClusterName, Role, assignment_name, copy_name};
-use resource_broker_api::{AcceptApi, Assignment};
+use resource_broker_api::{AcceptApi, Assignment, Plugin};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestKind, eventually};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -52,6 +52,7 @@ impl Pair {
         let [coordination, consumer, provider] =
             Planes::shared().await.clusters(["coordination", consumer, provider]).await;
         coordination.install_crd(&Assignment::crd()).await?;
+        coordination.install_crd(&Plugin::crd()).await?;
         coordination.create_namespace(name).await?;
         let records = Api::namespaced(coordination.client().await?, name);
         let consumer = Side::new(Role::Consumer, consumer, &kind, name).await?;

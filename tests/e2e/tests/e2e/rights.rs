@@ -4,15 +4,17 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use resource_broker_api::{Assignment, conditions::reason, keys};
+use resource_broker_api::{Assignment, Plugin, conditions::reason, keys};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestResult, eventually};
 use serde_json::{Value, json};
 
 use crate::pair::{PATIENCE, Pair, Side, fails, gone, is, is_well, message, until};
+use crate::plugged;
 
 /// A pair whose broker may do what the manifests grant, and for the test's kind what the docs tell people to add.
 struct Granted {
@@ -122,11 +124,39 @@ impl Granted {
         Ok(denied)
     }
 
+    /// A Plugin that is read, and told that its config map holds no component.
+    async fn plugin(&self) -> Result<()> {
+        let cluster = &self.pair.coordination;
+        let namespace = self.namespace();
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "component", "namespace": namespace},
+            "binaryData": {"text": ByteString(b"text".to_vec())},
+        });
+        let plugin = json!({
+            "apiVersion": "broker.platform-mesh.io/v1alpha1", "kind": "Plugin",
+            "metadata": {"name": "plugin", "namespace": namespace},
+            "spec": {
+                "component": [{"configMap": "component", "key": "text"}],
+                "apis": [{"group": "other.example.com", "resource": "others"}],
+            },
+        });
+        for object in [map, plugin] {
+            cluster.apply_yaml(&object.to_string()).await?;
+        }
+        let plugins = Api::<Plugin>::namespaced(cluster.client().await?, &namespace);
+        until(&plugins, "plugin", "to be told", |it| {
+            plugged::condition(it, "Loaded").is_some_and(|loaded| loaded.reason == reason::NOT_A_COMPONENT)
+        })
+        .await;
+        Ok(())
+    }
+
     /// Everything that can happen to one object.
     async fn whole_life(&self) -> Result<()> {
         let pair = &self.pair;
         let (orders, copies, copy) = (pair.consumer.widgets(), pair.provider.widgets(), pair.copy_name("web"));
         let (secrets, config_maps) = (pair.consumer.api::<Secret>(), pair.consumer.api::<ConfigMap>());
+        self.plugin().await?;
         // Refused, with a word to people; then taken, in a namespace that is made for it.
         pair.provider.offer(pair.name, &json!([{"key": "size", "boundary": {"max": 5}}])).await?;
         pair.consumer.create("web", &json!({"size": 6})).await?;

@@ -41,6 +41,7 @@ impl World {
             (None, None) => View::Absent,
         };
         let mut snapshot = Snapshot {
+            broker: None,
             key: self.key.clone(),
             now: Time(self.now),
             consumer: view(self.object.as_ref(), self.object_unread.as_ref()),
@@ -51,6 +52,7 @@ impl World {
             providers: providers.collect(),
             related: Vec::new(),
             held: self.held(),
+            held_is_read: self.targets.unread.as_ref().is_none_or(|unread| unread.failing),
             memory: self.memory.clone(),
         };
         if let (Some(at), Some(copy)) = (&assigned, snapshot.copy()) {

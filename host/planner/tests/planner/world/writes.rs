@@ -389,6 +389,7 @@ impl World {
             let copy = self.there(&target).map(object);
             let nothing = |is_there: bool| if is_there { View::Present(()) } else { View::Absent };
             let snapshot = SweepSnapshot {
+                broker: None,
                 consumer: Some(nothing(self.object.is_some())),
                 record: nothing(copy.as_ref().and_then(|copy| claim(&target, copy)).is_none() || self.record.is_some()),
                 target,

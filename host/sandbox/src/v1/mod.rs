@@ -1,18 +1,23 @@
 //! The interface package's version 0.1: its generated bindings, and everything between them and the types of this crate.
 
+mod functions;
+pub(crate) mod migration;
+
 use tracing::Level;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 
 use crate::answer;
-use crate::call::{self, State};
+use crate::call::{Call, State};
 use crate::document::Document;
 use crate::error::{CallError, FieldError, LoadError};
-use crate::limits::Limits;
 use crate::load::{Description, Linked};
 use crate::{CopyContext, Offer, Role, Verdict, Violation};
 
+pub(crate) use functions::check as check_functions;
+
 use bindings::exports::resource_broker::plugin::accept_filter as filter;
+use bindings::exports::resource_broker::plugin::migration_template as template;
 use bindings::exports::resource_broker::plugin::plugin;
 use bindings::exports::resource_broker::plugin::status_transformer as status;
 use bindings::resource_broker::plugin::{documents, host, types};
@@ -35,6 +40,10 @@ pub(crate) const VERSION: &str = "0.1.0";
 /// The interface that every component exports.
 pub(crate) const PLUGIN: &str = "resource-broker:plugin/plugin";
 
+/// The package's interfaces that a component may import.
+pub(crate) const IMPORTED: [&str; 3] =
+    ["resource-broker:plugin/documents", "resource-broker:plugin/host", "resource-broker:plugin/types"];
+
 /// Links what the host does for plugins.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     host::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
@@ -46,75 +55,68 @@ pub(crate) struct Exports {
     plugin: plugin::GuestIndices,
     filter: Option<filter::GuestIndices>,
     status: Option<status::GuestIndices>,
+    template: Option<template::GuestIndices>,
 }
 
 impl Exports {
-    /// Finds the functions of `roles`, and compares their types with what is expected.
+    /// Finds the functions of `roles`. Their types are compared by [`check_functions`].
     pub(crate) fn find(instances: &InstancePre<State>, roles: &[Role]) -> Result<Self, LoadError> {
-        let wrong = |interface: &str, error: wasmtime::Error| LoadError::Exports {
-            interface: interface.to_owned(),
-            reason: format!("{error:#}"),
-        };
-        let mut exports = Self {
-            plugin: plugin::GuestIndices::new(instances).map_err(|error| wrong("plugin", error))?,
-            filter: None,
-            status: None,
-        };
+        functions::find(instances, "plugin")?;
         for role in roles {
-            match role {
-                Role::AcceptFilter => {
-                    exports.filter =
-                        Some(filter::GuestIndices::new(instances).map_err(|error| wrong(role.name(), error))?);
-                }
-                Role::StatusTransformer => {
-                    exports.status =
-                        Some(status::GuestIndices::new(instances).map_err(|error| wrong(role.name(), error))?);
-                }
-                Role::MigrationTemplate => {
-                    use bindings::exports::resource_broker::plugin::migration_template as migration;
-                    migration::GuestIndices::new(instances).map_err(|error| wrong(role.name(), error))?;
-                }
-            }
+            functions::find(instances, role.name())?;
         }
-        Ok(exports)
+        let has = |role: Role| roles.contains(&role);
+        let wrong = |error: wasmtime::Error| LoadError::Host { reason: format!("{error:#}") };
+        Ok(Self {
+            plugin: plugin::GuestIndices::new(instances).map_err(wrong)?,
+            filter: has(Role::AcceptFilter).then(|| filter::GuestIndices::new(instances)).transpose().map_err(wrong)?,
+            status: has(Role::StatusTransformer)
+                .then(|| status::GuestIndices::new(instances))
+                .transpose()
+                .map_err(wrong)?,
+            template: has(Role::MigrationTemplate)
+                .then(|| template::GuestIndices::new(instances))
+                .transpose()
+                .map_err(wrong)?,
+        })
     }
 }
 
 /// How a plugin introduces itself.
-pub(crate) fn describe(linked: &Linked, limits: &Limits) -> Result<Description, CallError> {
+pub(crate) fn describe(call: &mut Call<'_>) -> Result<Description, CallError> {
+    let indices = &call.linked().compiled.exports.plugin;
     let plugin::Description { name, version, summary, settings_schema } =
-        call::run(linked, limits, 0, |store, instance| {
-            linked.exports.plugin.load(&mut *store, instance)?.call_describe(store)
-        })?;
+        call.run(0, |store, instance| indices.load(&mut *store, instance)?.call_describe(store))?;
     Ok(Description {
         name: answer::sentence(&name),
         version: answer::sentence(&version),
         summary: answer::sentence(&summary),
-        settings_schema,
+        settings_schema: settings_schema
+            .map(answer::schema)
+            .transpose()
+            .map_err(|message| malformed(call.linked(), message))?,
     })
 }
 
-/// Whether a plugin takes the settings that it was given.
-pub(crate) fn validate_settings(linked: &Linked, limits: &Limits) -> Result<(), CallError> {
-    let answer = call::run(linked, limits, linked.settings.len(), |store, instance| {
-        linked.exports.plugin.load(&mut *store, instance)?.call_validate_settings(store, &linked.settings)
+/// Whether a plugin takes `settings`.
+pub(crate) fn validate_settings(call: &mut Call<'_>, settings: &str) -> Result<(), CallError> {
+    let linked = call.linked();
+    let indices = &linked.compiled.exports.plugin;
+    let answer = call.run(settings.len(), |store, instance| {
+        indices.load(&mut *store, instance)?.call_validate_settings(store, settings)
     })?;
     answer.map_err(|error| refusal(linked, error))
 }
 
 /// Judges `object` against `offers`.
-pub(crate) fn judge(
-    linked: &Linked,
-    limits: &Limits,
-    object: Document,
-    offers: Vec<Offer>,
-) -> Result<Vec<Verdict>, CallError> {
-    let indices = linked.exports.filter.as_ref().ok_or_else(|| lacks(linked, Role::AcceptFilter))?;
+pub(crate) fn judge(call: &mut Call<'_>, object: Document, offers: Vec<Offer>) -> Result<Vec<Verdict>, CallError> {
+    let linked = call.linked();
+    let indices = linked.compiled.exports.filter.as_ref().ok_or_else(|| lacks(linked, Role::AcceptFilter))?;
     let count = offers.len();
     let offers: Vec<filter::Offer> =
         offers.into_iter().map(|Offer { provider, name, filters }| filter::Offer { provider, name, filters }).collect();
     let filters = offers.iter().flat_map(|offer| &offer.filters).map(String::len).sum::<usize>();
-    let answer = call::run(linked, limits, object.json().len() + filters, |store, instance| {
+    let answer = call.run(object.json().len() + filters, |store, instance| {
         let guest = indices.load(&mut *store, instance)?;
         let object = lend(store, object)?;
         guest.call_judge(store, object, &offers)
@@ -124,39 +126,46 @@ pub(crate) fn judge(
 }
 
 /// Judges the filters of one offer.
-pub(crate) fn validate_filters(linked: &Linked, limits: &Limits, filters: &[String]) -> Result<(), CallError> {
-    let indices = linked.exports.filter.as_ref().ok_or_else(|| lacks(linked, Role::AcceptFilter))?;
+pub(crate) fn validate_filters(call: &mut Call<'_>, filters: &[String]) -> Result<(), CallError> {
+    let linked = call.linked();
+    let indices = linked.compiled.exports.filter.as_ref().ok_or_else(|| lacks(linked, Role::AcceptFilter))?;
     let input = filters.iter().map(String::len).sum();
-    let answer = call::run(linked, limits, input, |store, instance| {
-        indices.load(&mut *store, instance)?.call_validate(store, filters)
-    })?;
+    let answer =
+        call.run(input, |store, instance| indices.load(&mut *store, instance)?.call_validate(store, filters))?;
     answer.map_err(|error| refusal(linked, error))
 }
 
 /// Makes the consumer's status from a provider's copy.
 pub(crate) fn transform(
-    linked: &Linked,
-    limits: &Limits,
+    call: &mut Call<'_>,
     copy: Document,
     previous: Option<Document>,
     context: CopyContext,
 ) -> Result<Option<String>, CallError> {
-    let indices = linked.exports.status.as_ref().ok_or_else(|| lacks(linked, Role::StatusTransformer))?;
+    let linked = call.linked();
+    let indices = linked.compiled.exports.status.as_ref().ok_or_else(|| lacks(linked, Role::StatusTransformer))?;
     let CopyContext { prefix, consumer_namespace, provider } = context;
     let context = status::CopyContext { prefix, consumer_namespace, provider };
     let input = copy.json().len() + previous.as_ref().map_or(0, |previous| previous.json().len());
-    let answer = call::run(linked, limits, input, |store, instance| {
+    let answer = call.run(input, |store, instance| {
         let guest = indices.load(&mut *store, instance)?;
         let copy = lend(store, copy)?;
         let previous = previous.map(|previous| lend(store, previous)).transpose()?;
         guest.call_transform(store, copy, previous, &context)
     })?;
     let Some(status) = answer.map_err(|error| refusal(linked, error))? else { return Ok(None) };
-    if status.len() > limits.output_bytes {
-        let message = format!("a status of {} bytes, more than {}", status.len(), limits.output_bytes);
-        return Err(CallError::Oversized { plugin: linked.name.to_string(), message });
-    }
+    check_size(linked, "a status", status.len())?;
     answer::status(status).map(Some).map_err(|message| malformed(linked, message))
+}
+
+/// What is passed on whole must not be larger than an answer may be; the fuel for passing it counts the input too.
+fn check_size(linked: &Linked, what: &str, size: usize) -> Result<(), CallError> {
+    let limit = linked.limits.output_bytes;
+    if size <= limit {
+        return Ok(());
+    }
+    let message = format!("{what} of {size} bytes, more than {limit}");
+    Err(CallError::Oversized { plugin: linked.name.to_string(), message })
 }
 
 /// Puts a document where the guest can borrow it.
@@ -166,7 +175,7 @@ fn lend(store: &mut Store<State>, document: Document) -> wasmtime::Result<Resour
 }
 
 fn lacks(linked: &Linked, role: Role) -> CallError {
-    CallError::Unsupported { plugin: linked.name.to_string(), message: format!("it has no role {}", role.name()) }
+    CallError::Unsupported { plugin: linked.name.to_string(), message: format!("it has no {}", role.name()) }
 }
 
 fn malformed(linked: &Linked, message: String) -> CallError {
@@ -175,11 +184,13 @@ fn malformed(linked: &Linked, message: String) -> CallError {
 
 fn refusal(linked: &Linked, error: types::Error) -> CallError {
     let plugin = linked.name.to_string();
+    let problems = |list: Vec<types::FieldError>| {
+        let problem = |types::FieldError { path, message }| FieldError { path, message };
+        answer::problems(list.into_iter().map(problem).collect())
+    };
     match error {
-        types::Error::InvalidSettings(list) | types::Error::InvalidInput(list) => {
-            let problem = |types::FieldError { path, message }| FieldError { path, message };
-            CallError::Refused { plugin, problems: answer::problems(list.into_iter().map(problem).collect()) }
-        }
+        types::Error::InvalidSettings(list) => CallError::Settings { plugin, problems: problems(list) },
+        types::Error::InvalidInput(list) => CallError::Refused { plugin, problems: problems(list) },
         types::Error::Unsupported(message) => CallError::Unsupported { plugin, message: answer::sentence(&message) },
         types::Error::Internal(message) => CallError::Failed { plugin, message: answer::sentence(&message) },
     }

@@ -1,0 +1,96 @@
+//! What the plugin controller may look at, and which keys a plugin's change concerns.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use resource_broker_api::{
+    names::{Gvk, Role},
+    object::Object,
+};
+use resource_broker_sandbox::ApiName;
+
+use super::{Cache, Dirty, Inner, State, What, WorkKey, store::Store};
+
+/// All Plugins and the versions of their config maps, at one moment.
+#[derive(Clone, Debug)]
+pub struct PluginsView {
+    /// The Plugins as they were last seen; `Err`: they have never been read, with why.
+    pub plugins: Result<Vec<Arc<Object>>, String>,
+    /// The config maps' resourceVersions by name; `Err`: they are not known now.
+    pub versions: Result<BTreeMap<String, String>, Unread>,
+}
+
+/// Why something cannot be believed.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// For people.
+    pub why: String,
+    /// Whether this has gone on long enough to be told.
+    pub lasts: bool,
+}
+
+impl Cache {
+    /// All Plugins as they are known now.
+    pub fn plugins(&self) -> PluginsView {
+        let inner = self.lock();
+        PluginsView { plugins: inner.plugins(), versions: inner.config_map_versions() }
+    }
+
+    /// Waits until something changes that plugins depend on. What changed since the last wait counts.
+    pub async fn plugins_changed(&self) {
+        self.plugins.notified().await;
+    }
+
+    /// Whether a watched kind is of this API, as far as it is known what the kinds' plurals are.
+    pub fn is_watched(&self, api: &ApiName) -> bool {
+        let inner = self.lock();
+        let may_be = |gvk: &Gvk| inner.plurals.get(gvk).is_none_or(|plural| *plural == api.resource);
+        inner.scope.kinds.iter().any(|gvk| gvk.group == api.group && may_be(gvk))
+    }
+
+    /// Every key whose answer may change with an API's plugin: offers first, then objects.
+    pub fn keys_of_api(&self, api: &ApiName) -> Vec<WorkKey> {
+        let inner = self.lock();
+        let mut dirty = Dirty::default();
+        let kinds = inner.kinds_of_api(api);
+        for gvk in &kinds {
+            inner.offers_of(gvk, &mut dirty);
+        }
+        for gvk in &kinds {
+            inner.all_of(gvk, &mut dirty);
+        }
+        // A copy without a record is asked of no plugin.
+        dirty.now.retain(|key| !matches!(key, WorkKey::Copy(_)));
+        dirty.now
+    }
+}
+
+impl Inner {
+    fn store_of(&self, what: &What) -> Option<&Store> {
+        self.stores.iter().find(|(id, _)| id.cluster.role == Role::Coordination && id.what == *what).map(|(_, it)| it)
+    }
+
+    fn plugins(&self) -> Result<Vec<Arc<Object>>, String> {
+        let store = self.store_of(&What::Plugins).ok_or("they have not been read yet")?;
+        match store.why_unread() {
+            // Where the kind is not known there are none.
+            Some(why) if !matches!(store.state(), State::NotServed(_)) => Err(why),
+            _ => Ok(store.iter().map(|(_, plugin)| plugin.clone()).collect()),
+        }
+    }
+
+    fn config_map_versions(&self) -> Result<BTreeMap<String, String>, Unread> {
+        let not_yet = || Unread { why: "they have not been read yet".into(), lasts: false };
+        let store = self.store_of(&What::Components).ok_or_else(not_yet)?;
+        match store.unread() {
+            Some((why, lasts)) => Err(Unread { why, lasts }),
+            None => {
+                Ok(store.iter().map(|((_, name), map)| (name.clone(), map.resource_version().to_owned())).collect())
+            }
+        }
+    }
+
+    fn kinds_of_api(&self, api: &ApiName) -> Vec<Gvk> {
+        let serves = |gvk: &&Gvk| gvk.group == api.group && self.plurals.get(*gvk) == Some(&api.resource);
+        self.scope.kinds.iter().filter(serves).cloned().collect()
+    }
+}

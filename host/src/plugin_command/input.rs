@@ -1,0 +1,183 @@
+//! Objects from YAML or JSON files, and what is said about those that do not fit: file, document and field.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize as _;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
+
+/// Where a document was found.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    file: PathBuf,
+    /// From one; `None` if the file has a single one.
+    document: Option<usize>,
+    /// From zero, within a Kubernetes list.
+    item: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name(&self.file))?;
+        if let Some(document) = self.document {
+            write!(f, ", document {document}")?;
+        }
+        self.item.map_or(Ok(()), |item| write!(f, ", items.{item}"))
+    }
+}
+
+/// One document of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Document {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+impl Document {
+    /// What is below `field` (the whole document where that is empty) as a type.
+    ///
+    /// # Errors
+    /// Names the place, and the field that does not fit.
+    pub(super) fn read<T: DeserializeOwned>(&self, field: &str) -> Result<T> {
+        let part = if field.is_empty() { Some(&self.value) } else { self.value.get(field) };
+        let part = part.with_context(|| format!("{}: {field} is missing", self.place))?;
+        serde_path_to_error::deserialize(part).map_err(|error| {
+            let below = error.path().to_string();
+            let path: Vec<&str> = [field, &below].into_iter().filter(|part| !part.is_empty() && *part != ".").collect();
+            let inner = error.inner();
+            match path.join(".") {
+                path if path.is_empty() => anyhow::anyhow!("{}: {inner}", self.place),
+                path => anyhow::anyhow!("{}: {path}: {inner}", self.place),
+            }
+        })
+    }
+
+    /// A text at a JSON pointer.
+    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
+        self.value.pointer(pointer).and_then(Value::as_str)
+    }
+
+    /// Itself, if it is an object with apiVersion and kind.
+    pub(super) fn into_kubernetes_object(self) -> Result<Self> {
+        for field in ["apiVersion", "kind"] {
+            if self.value.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                bail!("{}: {field} is missing: this is no Kubernetes object", self.place);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// A file's name for people.
+pub(super) fn name(path: &Path) -> String {
+    if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// A file's bytes, or those of standard input.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    if path != Path::new(STDIN) {
+        return fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes).context("standard input cannot be read")?;
+    Ok(bytes)
+}
+
+/// The documents of a YAML or JSON file that are not empty; the items of Kubernetes lists by themselves.
+pub(super) fn documents(path: &Path) -> Result<Vec<Document>> {
+    let text = String::from_utf8(bytes(path)?).with_context(|| format!("{} is not UTF-8 text", name(path)))?;
+    let mut values = Vec::new();
+    for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
+        let value = Value::deserialize(document)
+            .with_context(|| format!("{}, document {} is neither YAML nor JSON", name(path), index + 1))?;
+        if !value.is_null() {
+            values.push((index + 1, value));
+        }
+    }
+    let is_alone = values.len() == 1;
+    let place = |number| Place { file: path.to_owned(), document: (!is_alone).then_some(number), item: None };
+    Ok(values.into_iter().flat_map(|(number, value)| items(place(number), value)).collect())
+}
+
+/// The one document of a file.
+pub(super) fn single(path: &Path) -> Result<Document> {
+    let mut documents = documents(path)?;
+    match (documents.pop(), documents.len()) {
+        (Some(document), 0) => Ok(document),
+        (None, _) => bail!("{} is empty: one document is wanted", name(path)),
+        (Some(_), others) => bail!("{} has {} documents: one is wanted", name(path), others + 1),
+    }
+}
+
+fn items(place: Place, mut value: Value) -> Vec<Document> {
+    let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+    match value.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) if is_list => {
+            let document = |(index, value)| Document { place: Place { item: Some(index), ..place.clone() }, value };
+            items.into_iter().enumerate().map(document).collect()
+        }
+        Some(other) => {
+            value["items"] = other;
+            vec![Document { place, value }]
+        }
+        None => vec![Document { place, value }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn places(text: &str) -> Vec<String> {
+        let file = file(text);
+        let prefix = file.path().display().to_string();
+        documents(file.path())
+            .unwrap()
+            .iter()
+            .map(|document| document.place.to_string().replace(&prefix, "F"))
+            .collect()
+    }
+
+    #[test]
+    fn documents_and_items_are_told_apart() {
+        assert_eq!(places("a: 1"), ["F"]);
+        assert_eq!(places("---\na: 1\n---\n---\nb: 1\n"), ["F, document 1", "F, document 3"]);
+        assert_eq!(places("kind: AcceptAPIList\nitems: [{a: 1}, {b: 1}]"), ["F, items.0", "F, items.1"]);
+        assert_eq!(places("kind: Shop\nitems: [{a: 1}, {b: 1}]"), ["F"]);
+        assert_eq!(places(r#"{"items": 1}"#), ["F"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let file = file("spec: {filters: {a: [1, x]}}\n---\nspec: 1\n");
+        let documents = documents(file.path()).unwrap();
+        let error = documents[0].read::<BTreeMap<String, BTreeMap<String, Vec<u8>>>>("spec").unwrap_err().to_string();
+        assert!(error.contains("document 1: spec.filters.a[1]: "), "{error}");
+        let error = documents[1].read::<u8>("status").unwrap_err().to_string();
+        assert!(error.contains("document 2: status is missing"), "{error}");
+        let error = single(file.path()).unwrap_err().to_string();
+        assert!(error.contains("has 2 documents"), "{error}");
+    }
+
+    #[test]
+    fn broken_yaml_is_told_with_its_document() {
+        let file = file("a: 1\n---\nb: [\n");
+        let error = format!("{:#}", documents(file.path()).unwrap_err());
+        assert!(error.contains("document 2 is neither"), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What is printed: a report for people, or the same as JSON or YAML for scripts.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// The form of a report for scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// JSON, indented
+    Json,
+    /// YAML
+    Yaml,
+}
+
+/// Something to be printed: [`fmt::Display`] is its form for people.
+pub(super) trait Report: Serialize + fmt::Display {}
+
+impl<T: Serialize + fmt::Display> Report for T {}
+
+/// Prints a report; `None` is for people.
+///
+/// # Errors
+/// If standard output takes no more. That it was closed is none.
+pub(super) fn print(report: &impl Report, format: Option<Format>) -> Result<()> {
+    let text = match format {
+        None => report.to_string(),
+        Some(Format::Json) => {
+            serde_json::to_string_pretty(report).context("the report cannot be written as JSON")? + "\n"
+        }
+        Some(Format::Yaml) => serde_yaml::to_string(report).context("the report cannot be written as YAML")?,
+    };
+    write(&text)
+}
+
+/// Writes text to standard output.
+pub(super) fn write(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever closed the pipe has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output takes no more"),
+    }
+}
+
+/// A line on a terminal that says what takes its time, until it is dropped. Elsewhere it says nothing.
+pub(super) struct Progress(bool);
+
+impl Progress {
+    pub(super) fn new(what: &str) -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        if is_terminal {
+            eprint!("{what} …");
+        }
+        Self(is_terminal)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.0 {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Lines of a label and a value, the values below each other. A value of several lines keeps their indentation.
+pub(super) fn table(f: &mut fmt::Formatter<'_>, rows: &[(&str, String)]) -> fmt::Result {
+    let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    for (label, value) in rows {
+        let mut lines = value.lines();
+        writeln!(f, "{}", format!("{label:width$}  {}", lines.next().unwrap_or_default()).trim_end())?;
+        for line in lines {
+            writeln!(f, "{:width$}  {line}", "")?;
+        }
+    }
+    Ok(())
+}
+
+/// A size for people: `122.4 KiB`.
+pub(super) fn size(bytes: usize) -> String {
+    for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes >= unit {
+            return format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit);
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+/// A time for people: `143.2 µs`, `17.0 ms`, `1.2 s`.
+pub(super) fn time(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    let (unit, name) =
+        [(1_000_000_000, "s"), (1_000_000, "ms")].into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1_000, "µs"));
+    format!("{}.{} {name}", nanos / unit, nanos % unit * 10 / unit)
+}
+
+/// A whole number with its thousands apart: `12,345`.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_read_well() {
+        assert_eq!(
+            [size(1023), size(1024), size(125_337), size(3 << 20)],
+            ["1023 bytes", "1.0 KiB", "122.3 KiB", "3.0 MiB"]
+        );
+        let times = [1_550, 17_000_000, 1_290_000_000].map(|nanos| time(Duration::from_nanos(nanos)));
+        assert_eq!(times, ["1.5 µs", "17.0 ms", "1.2 s"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

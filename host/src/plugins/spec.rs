@@ -1,0 +1,126 @@
+//! What a Plugin asks for, in the sandbox's terms. Needs no client.
+
+use std::{str::FromStr as _, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use resource_broker_api::{
+    broker::{ApiRef, PluginLimits, PluginRole, PluginSpec},
+    object::Object,
+};
+use resource_broker_sandbox::{ApiName, LimitsRequest, Role};
+
+/// A Plugin's spec, or what is wrong with it.
+pub(super) fn read(plugin: &Object) -> Result<PluginSpec, String> {
+    let spec = plugin.fields.get("spec").ok_or("the Plugin has no spec")?;
+    serde_json::from_str(spec.get()).map_err(|error| format!("the Plugin's spec cannot be read: {error}"))
+}
+
+/// The API that a reference means; `core` is written for the core group by people who write kinds that way.
+pub(super) fn api_name(api: &ApiRef) -> ApiName {
+    let group = if api.group == "core" { String::new() } else { api.group.clone() };
+    ApiName { group, resource: api.resource.clone() }
+}
+
+/// The sandbox's name of a role.
+pub(super) fn to_sandbox(role: PluginRole) -> Role {
+    match role {
+        PluginRole::AcceptFilter => Role::AcceptFilter,
+        PluginRole::StatusTransformer => Role::StatusTransformer,
+        PluginRole::MigrationTemplate => Role::MigrationTemplate,
+    }
+}
+
+/// A Plugin's name of a role.
+pub(super) fn to_plugin(role: Role) -> PluginRole {
+    match role {
+        Role::AcceptFilter => PluginRole::AcceptFilter,
+        Role::StatusTransformer => PluginRole::StatusTransformer,
+        Role::MigrationTemplate => PluginRole::MigrationTemplate,
+    }
+}
+
+/// The limits that are asked for, or what is wrong with them.
+pub(super) fn limits(limits: Option<&PluginLimits>) -> Result<LimitsRequest, String> {
+    let Some(limits) = limits else { return Ok(LimitsRequest::default()) };
+    let amount = |field: &str, amount: &Option<Quantity>| {
+        let read = |amount: &Quantity| bytes(&amount.0).ok_or_else(|| unreadable(field, &amount.0));
+        amount.as_ref().map(read).transpose()
+    };
+    let milliseconds = limits.timeout_milliseconds.map(|time| {
+        u64::try_from(time)
+            .ok()
+            .filter(|time| *time > 0)
+            .ok_or_else(|| unreadable("timeoutMilliseconds", &time.to_string()))
+    });
+    Ok(LimitsRequest {
+        memory_bytes: amount("memory", &limits.memory)?,
+        deadline: milliseconds.transpose()?.map(Duration::from_millis),
+        output_bytes: amount("output", &limits.output)?,
+    })
+}
+
+fn unreadable(field: &str, value: &str) -> String {
+    format!("spec.limits.{field} is {value:?}, which is no amount above zero; write it as 64Mi or 67108864")
+}
+
+/// A quantity in bytes, rounded up; `None` if it is none, or zero.
+fn bytes(quantity: &str) -> Option<usize> {
+    let digits = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
+    let (number, suffix) = quantity.split_at(digits);
+    let factor: u64 = match suffix {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let whole = u64::from_str(whole).ok()?.checked_mul(factor)?;
+    // Nine digits after the point are more than anybody writes.
+    let fraction = fraction.get(..fraction.len().min(9))?;
+    let scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+    let part = u128::from(u64::from_str(fraction).ok()?) * u128::from(factor);
+    let part = u64::try_from(part.div_ceil(u128::from(scale))).ok()?;
+    usize::try_from(whole.checked_add(part)?).ok().filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_writes_them() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("64Mi", Some(64 << 20)),
+            ("1.5Ki", Some(1536)),
+            ("0.0001k", Some(1)),
+            ("2M", Some(2_000_000)),
+            ("0", None),
+            ("", None),
+            ("Mi", None),
+            ("-1", None),
+            ("1e3", None),
+            ("64MB", None),
+            ("99999999999999999999Ti", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_those_that_are_given_and_the_bad_one_is_named() {
+        let given =
+            PluginLimits { memory: Some(Quantity("8Mi".into())), timeout_milliseconds: Some(250), output: None };
+        let request = limits(Some(&given)).unwrap();
+        assert_eq!(request.memory_bytes, Some(8 << 20));
+        assert_eq!((request.deadline, request.output_bytes), (Some(Duration::from_millis(250)), None));
+        let bad = PluginLimits { output: Some(Quantity("much".into())), ..given };
+        assert!(limits(Some(&bad)).unwrap_err().contains("spec.limits.output"));
+    }
+}

@@ -1,0 +1,6 @@
+;; Gives back what it was lent, twice.
+(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+  (param $object i32) (param $offers i32) (param $count i32) (result i32)
+  (call $drop (local.get $object))
+  (call $drop (local.get $object))
+  (call $accepted))

@@ -1,0 +1,10 @@
+;; Answers with one verdict that has a million violations, of 44 bytes each and with empty texts.
+(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+  (param $object i32) (param $offers i32) (param $count i32) (result i32)
+  (call $drop (local.get $object))
+  (drop (memory.grow (i32.const 700)))
+  (drop (call $accepted))
+  (i32.store8 (i32.const 1024) (i32.const 1))
+  (i32.store (i32.const 1028) (i32.const 4194304))
+  (i32.store (i32.const 1032) (i32.const 1000000))
+  (i32.const 16))

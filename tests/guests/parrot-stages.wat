@@ -1,0 +1,15 @@
+;; Answers with two stages, called by the migration's configuration and its namespace.
+(func (export "resource-broker:plugin/migration-template@0.1.0#stages") (param $args i32) (result i32)
+  (call $drop (i32.load offset=120 (local.get $args)))
+  (call $drop (i32.load offset=124 (local.get $args)))
+  ;; A stage takes 28 bytes and begins with its name.
+  (i64.store (i32.const 1024) (i64.load offset=16 (local.get $args)))
+  (i64.store (i32.const 1052) (i64.load offset=8 (local.get $args)))
+  (i32.store8 offset=8 (i32.const 1024) (i32.const 1))
+  (i32.store8 offset=12 (i32.const 1024) (i32.const 1))
+  (i32.store offset=16 (i32.const 1024) (i32.const 90))
+  (i32.store offset=20 (i32.const 1024) (i32.const 3))
+  (i32.store8 offset=24 (i32.const 1052) (i32.const 1))
+  (i32.store (i32.const 20) (i32.const 1024))
+  (i32.store (i32.const 24) (i32.const 2))
+  (i32.const 16))
