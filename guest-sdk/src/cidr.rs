@@ -142,6 +142,7 @@ impl FromStr for Cidr {
         parse(text).ok_or_else(|| {
             let hint = match text.parse::<IpAddr>() {
                 Ok(address) => format!("; for this address alone write {text}/{}", bits(address)),
+                Err(_) if text.starts_with("::ffff:") => "; write addresses of IPv4 without ::ffff:".to_owned(),
                 Err(_) => String::new(),
             };
             ParseError::new(text, &format!("{EXPECTED}{hint}"))
@@ -152,7 +153,10 @@ impl FromStr for Cidr {
 fn parse(text: &str) -> Option<Cidr> {
     let (address, prefix) = text.split_once('/')?;
     let plain = prefix.bytes().all(|c| c.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-    Cidr::new(address.parse().ok()?, prefix.parse().ok().filter(|_| plain)?)
+    let address: IpAddr = address.parse().ok()?;
+    // As IPv6 they would overlap no range of IPv4, although they are the same addresses.
+    let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    Cidr::new(address, prefix.parse().ok().filter(|_| plain && !mapped)?)
 }
 
 impl fmt::Display for Cidr {
@@ -255,6 +259,8 @@ mod tests {
             "10.0.0.0/8/8",
             " 10.0.0.0/8",
             "fe80::1%eth0/64",
+            "::ffff:10.0.0.0/104",
+            "::FFFF:a00:1/128",
             "10.0.0.0/255.0.0.0",
         ] {
             assert!(text.parse::<Cidr>().is_err(), "{text:?}");

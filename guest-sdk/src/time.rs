@@ -51,7 +51,12 @@ impl Timestamp {
             i128::from(self.seconds) * i128::from(SECOND) + i128::from(self.nanos) + i128::from(duration.nanos());
         let seconds = i64::try_from(nanos.div_euclid(i128::from(SECOND))).ok()?;
         let nanos = u32::try_from(nanos.rem_euclid(i128::from(SECOND))).ok()?;
-        (0..=9999).contains(&date(seconds.div_euclid(DAY)).0).then_some(Self { seconds, nanos })
+        Some(Self { seconds, nanos }).filter(|time| time.has_year())
+    }
+
+    /// Whether its year in UTC can be written: there are four digits.
+    fn has_year(self) -> bool {
+        (0..=9999).contains(&date(self.seconds.div_euclid(DAY)).0)
     }
 }
 
@@ -75,7 +80,8 @@ fn parse(text: &str) -> Option<Timestamp> {
     let nanos = reader.fraction()?;
     let offset = reader.offset()?;
     let valid = (1..=12).contains(&month) && (1..=month_length(year, month)).contains(&day) && reader.0.is_empty();
-    valid.then(|| Timestamp { seconds: days(year, month, day) * DAY + seconds - offset, nanos })
+    let time = Timestamp { seconds: days(year, month, day) * DAY + seconds - offset, nanos };
+    (valid && time.has_year()).then_some(time)
 }
 
 /// What is still to be read.
@@ -222,6 +228,8 @@ mod tests {
             "2026-07-01T12:00:00+24:00",
             "2026-07-01T12:00:00Z ",
             "+026-07-01T12:00:00Z",
+            "0000-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
             "20২6-07-01T12:00:00Z",
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text:?}");

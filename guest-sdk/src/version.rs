@@ -12,12 +12,12 @@ use crate::value::{ParseError, serde_as_text};
 const EXPECTED: &str = "a version, such as 15, 15.4 or v1.30.2";
 const EXPECTED_RANGE: &str = "a range of versions, such as \">=15, <18\", \"^8\", \"15.x\" or \"15 || 16\"";
 /// What begins the name of a pre-release. Every other suffix is a vendor's build of the release.
-const PRERELEASES: [&str; 9] = ["alpha", "beta", "rc", "pre", "dev", "snapshot", "nightly", "canary", "m"];
+const PRERELEASES: [&str; 10] = ["alpha", "beta", "rc", "pre", "preview", "dev", "snapshot", "nightly", "canary", "m"];
 
 /// A version, read leniently: `15`, `15.4`, `v1.30`, `8.0.36-27`, `22.04` and `1.30.2+k3s1` are all versions.
 ///
 /// Numbers that are not written are zero. A suffix is a pre-release, and older than its release, where it says so (`alpha`,
-/// `beta`, `rc`, `pre`, `dev`, `snapshot`, `nightly`, `canary`, `m1`). Any other (`-27`, `-gke.100`, `.5`) is a
+/// `beta`, `rc`, `pre`, `preview`, `dev`, `snapshot`, `nightly`, `canary`, `m1`). Any other (`-27`, `-gke.100`, `.5`) is a
 /// vendor's build, newer than the release by itself and of no account to a [`Range`].
 ///
 /// ```
@@ -192,8 +192,8 @@ fn span(major: u64, minor: Option<u64>, patch: Option<u64>) -> (Triple, Triple) 
 
 /// A range of versions.
 ///
-/// It reads what npm and cargo have in common, and the rest of npm's grammar: comparisons (`>=15, <18`, with or without the
-/// comma), `^8.1`, `~8.1`, `15.x`, `1.2 - 1.4`, `*`, and `||` between alternatives. A version by itself stands for all that
+/// It reads what npm and cargo have in common, and most of npm's own grammar: comparisons (`>=15, <18`, with or without the
+/// comma), `^8.1`, `~8.1`, `1.2 - 1.4`, `15.x` and `*` without an operator, and `||` between alternatives. A version by itself stands for all that
 /// begin with it, as in npm: `15.4` is `15.4.x`.
 ///
 /// A pre-release is within a range only if a bound of the range names a pre-release of the same version.
@@ -385,6 +385,7 @@ mod tests {
             ("1.0.0-alpha", "1.0.0-alpha", 3),
             ("1.0.0-beta.2+build.5", "1.0.0-beta.2+build.5", 3),
             ("8.0.0-m10", "8.0.0-m.10", 3),
+            ("9.0.0-preview.1", "9.0.0-preview.1", 3),
         ] {
             let read = version(text);
             assert_eq!(read.semver.to_string(), expected, "{text}");

@@ -330,6 +330,8 @@ impl Keeper {
         if let Some(Entry { cluster: Some(_), origin, .. }) = self.entries.remove(name) {
             tracing::info!(cluster = %name, kubeconfig = origin, "cluster detached: its kubeconfig is gone");
             self.metrics.forget_cluster(name);
+            // Whoever is told finds it gone.
+            self.publish_clusters();
             // A receiver that is gone wants to know nothing any more.
             let _ = self.events.send(ClusterEvent::Detached(name.clone())).await;
         }
@@ -348,6 +350,8 @@ impl Keeper {
                 entry.failed = None;
                 entry.cluster = Some(cluster.clone());
                 tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster attached");
+                // Whoever is told of it looks it up at once, to watch it.
+                self.publish_clusters();
                 let _ = self.events.send(ClusterEvent::Attached(cluster)).await;
             }
         }

@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use kube::core::GroupVersionKind;
 use resource_broker_api::names::{Gvk, Role};
 use resource_broker_sandbox::{Sandbox, SandboxConfig};
-use tokio::time::timeout;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -115,12 +118,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         board: board.clone(),
     });
     // Every process loads, so that one that takes over has nothing to wait for.
-    let loading = tokio::spawn(controller.run());
+    let mut loading = tokio::spawn(controller.run());
     let worker =
         worker::Parts { queue, cache: cache.clone(), sandbox, board: board.clone(), apply, watches: begin(), metrics };
     let worker = Arc::new(Worker::new(worker));
 
-    let outcome = lead(&leadership, &cache, &board, me, worker, &stop).await;
+    let outcome = lead(&leadership, &cache, &board, me, worker, &mut loading, &stop).await;
     following.abort();
     loading.abort();
     // Nothing is written any more, so others may take over at once rather than when the Lease has run out.
@@ -131,13 +134,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     outcome
 }
 
-/// Works from when this process leads until it is told to stop.
+/// Works from when this process leads until it is told to stop. `loading` is who loads plugins: without it, objects that
+/// wait for one would wait for ever.
 async fn lead(
     leadership: &Leadership,
     cache: &Cache,
     board: &Board,
     me: impl Future<Output = Option<String>>,
     worker: Arc<Worker>,
+    loading: &mut JoinHandle<()>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let begin = async {
@@ -151,26 +156,30 @@ async fn lead(
             tracing::info!("not every cluster could be read yet; going on with those that could");
         }
     };
-    if stop.run_until_cancelled(begin).await.is_none() {
-        return Ok(());
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        ended = &mut *loading => return Err(ended_by_itself("the plugin controller", ended)),
+        () = begin => {}
     }
     tracing::info!("brokering");
     let over = CancellationToken::new();
     let mut working = tokio::spawn(worker.run(over.clone()));
-    let lost = tokio::select! {
-        () = stop.cancelled() => false,
-        () = leadership.lost() => true,
-        ended = &mut working => {
-            ended?;
-            bail!("the worker ended by itself; this is a bug");
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = leadership.lost() => {
+            Err(anyhow!("another process holds the Lease now; this one ends so that it starts anew as a candidate"))
         }
+        ended = &mut *loading => Err(ended_by_itself("the plugin controller", ended)),
+        ended = &mut working => return Err(ended_by_itself("the worker", ended)),
     };
     over.cancel();
     working.await?;
-    if lost {
-        bail!("another process holds the Lease now; this one ends so that it starts anew as a candidate");
-    }
-    Ok(())
+    outcome
+}
+
+fn ended_by_itself(who: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+    let how = ended.err().map(|error| format!(": {error}")).unwrap_or_default();
+    anyhow!("{who} ended by itself; this is a bug{how}")
 }
 
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {

@@ -151,9 +151,10 @@ impl Watch {
             let state = ended.state();
             known &= failures > 0;
             let pause = Self::pause(&state, failures);
+            // What is in the store stays until the new list is there. A first list that never comes to its end is told.
+            let is_normal = failures == 0 || self.cache.is_synced(&self.id);
             failures += 1;
-            if matches!(ended, Ended::Expired | Ended::Early) {
-                // What is in the store stays until the new list is there.
+            if is_normal && matches!(ended, Ended::Expired | Ended::Early) {
                 tracing::debug!(store = %self.id, reason = %ended, "listing again");
             } else {
                 self.report(&ended, &state, &mut known);
@@ -354,4 +355,39 @@ fn known(gvk: &Gvk) -> Option<Resource> {
         _ => return None,
     };
     Some(Resource::known(gvk.clone(), plural))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::Scope,
+        testing::{answer, cluster},
+    };
+
+    /// A consumer that answers each list with `status` and `body`, and what its store is said to be after a minute.
+    async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String> {
+        let metrics = Metrics::new();
+        let cluster = cluster("consumer#c", &metrics, move |_| async move { answer(status, body) });
+        let secrets = Gvk::new("", "v1", "Secret");
+        let cache = Arc::new(Cache::new(Scope { kinds: vec![], related: vec![secrets.clone()] }));
+        cache.attach(cluster.name());
+        let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
+        let watch = Watch {
+            id,
+            cluster,
+            namespace: "broker".into(),
+            cache: cache.clone(),
+            queue: Arc::new(Queue::new()),
+            metrics,
+        };
+        assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
+        cache.states().into_iter().find_map(|(_, why)| why)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_list_that_never_comes_to_its_end_is_told() {
+        let gone = r#"{"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}"#;
+        assert_eq!(state_after_a_minute(410, gone).await.as_deref(), Some("the resource version is too old"));
+    }
 }

@@ -79,11 +79,12 @@ impl Watches {
 
     /// Begins a watch, unless it runs already or its cluster is gone.
     pub fn begin(&self, id: StoreId) {
-        let Some(cluster) = self.clusters.get(&id.cluster) else { return };
+        // Locked first: a cluster that is detached after this look finds the watch, and ends it.
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if tasks.contains_key(&id) {
             return;
         }
+        let Some(cluster) = self.clusters.get(&id.cluster) else { return };
         self.cache.open(&id);
         let watch = Watch {
             id: id.clone(),

@@ -263,6 +263,7 @@ struct Refused {
 pub(crate) struct ExpectedViolation {
     pub(crate) filter: Option<String>,
     pub(crate) rule: Option<String>,
+    #[serde(default, deserialize_with = "scalar_text")]
     pub(crate) expected: Option<String>,
     #[serde(default, deserialize_with = "scalar_text")]
     pub(crate) found: Option<String>,

@@ -358,6 +358,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_violation_expects_and_finds_may_be_written_as_numbers() {
+        let violation = Violation {
+            filter: "version".to_owned(),
+            rule: "atLeast".to_owned(),
+            expected: "15".to_owned(),
+            found: Some("14".to_owned()),
+            message: "it is too old".to_owned(),
+        };
+        let answer = Ok(Answer::Verdicts(vec![Verdict::Refused(vec![violation])]));
+        for (expected, differing) in [("expected: 15, found: 14", 0), ("expected: 16, found: 13", 2)] {
+            let case = format!("object: {{}}\noffers: [{{}}]\nexpect: {{verdicts: [{{refused: [{{{expected}}}]}}]}}");
+            let found = differences(&case, &answer);
+            assert_eq!(found.len(), differing, "{found:?}");
+        }
+    }
+
+    #[test]
     fn only_the_fields_of_a_stage_that_are_given_count() {
         let stage =
             Stage { name: "a".to_owned(), progress: true, timeout_seconds: Some(5), retries: 1, approval: false };

@@ -19,12 +19,12 @@ use crate::case::{
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// A file or folder cannot be read.
-    #[error("{}: it cannot be read: {source}", path.display())]
+    #[error("{}: it cannot be read: {error}", path.display())]
     Unreadable {
         /// Which one.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. No source of this error: it is told already.
+        error: io::Error,
     },
     /// A folder has no case files.
     #[error("{}: there are no case files: a file with cases ends in .yaml or .yml", .0.display())]
@@ -72,8 +72,7 @@ impl Case {
     ///
     /// The first thing that is wrong with it.
     pub fn parse_file(path: &Path) -> Result<Vec<Self>, ParseError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ParseError::Unreadable { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|error| ParseError::Unreadable { path: path.to_owned(), error })?;
         Self::parse(&path.display().to_string(), &text)
     }
 
@@ -83,6 +82,8 @@ impl Case {
     ///
     /// The first thing that is wrong with it.
     pub fn parse(file: &str, text: &str) -> Result<Vec<Self>, ParseError> {
+        // Some editors begin a file with a mark that belongs to no document.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut cases = Vec::new();
         for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
             let number = index + 1;
@@ -114,7 +115,7 @@ impl Case {
 }
 
 fn case_files(folder: &Path) -> Result<Vec<PathBuf>, ParseError> {
-    let unreadable = |source| ParseError::Unreadable { path: folder.to_owned(), source };
+    let unreadable = |error| ParseError::Unreadable { path: folder.to_owned(), error };
     let mut entries = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>())
         .map_err(unreadable)?;
@@ -530,7 +531,7 @@ mod tests {
 
     #[test]
     fn what_a_case_does_not_say_has_a_default() {
-        let text = "copy: {}\nexpect: {status: null}\n---\n---\nobject: {}\noffers: [{}, {kind: AcceptAPI, metadata: {name: a}}]\nexpect: {verdicts: []}";
+        let text = "\u{feff}copy: {}\nexpect: {status: null}\n---\n---\nobject: {}\noffers: [{}, {kind: AcceptAPI, metadata: {name: a}}]\nexpect: {verdicts: []}";
         let cases = Case::parse("case.yaml", text).unwrap();
         let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
         assert_eq!(names, ["case.yaml, document 1", "case.yaml, document 3"]);
@@ -556,5 +557,6 @@ mod tests {
         assert_eq!(files, ["a.yaml", "b/x.yml", "c.yaml"].map(Path::new));
         let missing = Case::parse_path(&folder.path().join("none")).unwrap_err();
         assert!(matches!(missing, ParseError::Unreadable { .. }), "{missing}");
+        assert!(std::error::Error::source(&missing).is_none(), "whoever prints the sources would print it twice");
     }
 }

@@ -50,6 +50,11 @@ impl Document {
     }
 }
 
+/// What an object given as JSON is known by, whatever else changes of it; as JSON.
+pub(crate) fn uid(json: &str) -> Option<&str> {
+    child(child(json, "metadata")?, "uid")
+}
+
 /// The parts of a path: separated by dots, with a backslash before what is to be taken literally.
 fn keys(path: &str) -> Vec<String> {
     let mut keys = Vec::new();

@@ -1,6 +1,6 @@
 //! What can go wrong with a plugin, and whose fault it is.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::Role;
@@ -176,8 +176,25 @@ impl CallError {
     }
 }
 
+/// About how much of a list of problems is shown, in bytes: a text that is written on every object must stay small.
+const PROBLEMS: usize = 4096;
+
+/// The problems, or the first of them and how many more there are.
 fn join(problems: &[FieldError]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut text = String::new();
+    for (nth, problem) in problems.iter().enumerate() {
+        let problem = problem.to_string();
+        if nth > 0 && text.len() + problem.len() > PROBLEMS {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "; and {} more", problems.len() - nth);
+            break;
+        }
+        if nth > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(&problem);
+    }
+    text
 }
 
 /// Why a component cannot serve. The text is fit for a condition.
@@ -302,5 +319,24 @@ impl LoadError {
             Self::Call(error) => error.category(),
             Self::Host { .. } => "host",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(count: usize, words: usize) -> String {
+        let problem = FieldError { path: "a".to_owned(), message: "x".repeat(words) };
+        CallError::Refused { plugin: "p".to_owned(), problems: vec![problem; count] }.to_string()
+    }
+
+    #[test]
+    fn a_long_list_of_problems_is_cut_and_counted() {
+        assert_eq!(refused(2, 1), "plugin p refuses its input: a: x; a: x");
+        let long = refused(100, 1000);
+        assert!(long.len() < 2 * PROBLEMS && long.ends_with("; and 96 more"), "{}", long.len());
+        let alone = refused(1, 2 * PROBLEMS);
+        assert!(alone.ends_with("xx"), "one problem is told in full");
     }
 }

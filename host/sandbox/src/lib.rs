@@ -231,7 +231,7 @@ impl Sandbox {
         if offers.is_empty() {
             return Ok(Vec::new());
         }
-        self.call(api, Role::AcceptFilter, digest(&object), ask::judge(object, offers)).await
+        self.call(api, Role::AcceptFilter, subject(&object), ask::judge(object, offers)).await
     }
 
     /// Judges the filters of one offer, each one given as JSON. [`CallError::Refused`] says what is wrong with them.
@@ -249,7 +249,7 @@ impl Sandbox {
         previous: Option<String>,
         context: CopyContext,
     ) -> Result<Option<String>, CallError> {
-        self.call(api, Role::StatusTransformer, digest(&copy), ask::transform_status(copy, previous, context)).await
+        self.call(api, Role::StatusTransformer, subject(&copy), ask::transform_status(copy, previous, context)).await
     }
 
     /// Judges `spec` of a MigrationConfiguration, given as JSON. [`CallError::Refused`] says what is wrong with it.
@@ -327,6 +327,11 @@ impl Sandbox {
             .await
             .map_err(|error| CallError::Host { plugin: name, message: format!("its thread ended early: {error}") })?
     }
+}
+
+/// Tells objects from one another. One that changes while the plugin fails about it is still the same one.
+fn subject(object: &str) -> u64 {
+    digest(document::uid(object).unwrap_or(object))
 }
 
 /// Tells what calls are about from one another.

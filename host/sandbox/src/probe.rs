@@ -14,8 +14,9 @@ use tokio::time;
 use crate::error::LoadError;
 use crate::{engine, text};
 
-/// How much data memory the child may have, in bytes.
-const MEMORY: u64 = 2 << 30;
+/// How much data memory the child may have, in bytes: a good part of what the broker's own container gets, in which the child
+/// runs and which is ended as a whole where it needs more. A megabyte of component takes about forty, and every processor a few.
+const MEMORY: u64 = 768 << 20;
 /// How much of the child's words is read, in bytes, and kept, in characters.
 const WORDS: u64 = 16 << 10;
 const MESSAGE: usize = 1024;

@@ -55,6 +55,17 @@ async fn a_plugin_that_always_crashes_is_suspended_and_tried_again() {
 }
 
 #[tokio::test]
+async fn an_object_that_changes_while_its_plugin_crashes_is_one_object() {
+    let sandbox = shared();
+    serve(&sandbox, Role::AcceptFilter, guest("panic")).await;
+    for version in 0..10 {
+        let object = format!(r#"{{"kind":"X","metadata":{{"resourceVersion":"{version}","uid":"u"}}}}"#);
+        let error = sandbox.judge(&guests(), object, vec![offer(&["{}"])]).await.unwrap_err();
+        assert_eq!(error.category(), "trap", "in version {version}");
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_role_is_answered_by_nobody_until_something_serves() {
     let sandbox = shared();
     sandbox.block(&guests(), Role::AcceptFilter, "databases", "its ConfigMap is gone");

@@ -43,7 +43,7 @@ impl Cache {
     /// Whether a watched kind is of this API, as far as it is known what the kinds' plurals are.
     pub fn is_watched(&self, api: &ApiName) -> bool {
         let inner = self.lock();
-        let may_be = |gvk: &Gvk| inner.plurals.get(gvk).is_none_or(|plural| *plural == api.resource);
+        let may_be = |gvk: &Gvk| !inner.plurals.contains_key(gvk) || inner.is_served_as(gvk, &api.resource);
         inner.scope.kinds.iter().any(|gvk| gvk.group == api.group && may_be(gvk))
     }
 
@@ -90,7 +90,48 @@ impl Inner {
     }
 
     fn kinds_of_api(&self, api: &ApiName) -> Vec<Gvk> {
-        let serves = |gvk: &&Gvk| gvk.group == api.group && self.plurals.get(*gvk) == Some(&api.resource);
+        let serves = |gvk: &&Gvk| gvk.group == api.group && self.is_served_as(gvk, &api.resource);
         self.scope.kinds.iter().filter(serves).cloned().collect()
+    }
+
+    /// Whether any cluster serves a kind under this plural: a provider that calls it otherwise decides for nobody else.
+    fn is_served_as(&self, gvk: &Gvk, plural: &str) -> bool {
+        let kind = What::Kind(gvk.clone());
+        let mut stores = self.stores.iter().filter(|(id, _)| id.what == kind);
+        self.plurals.get(gvk).is_some_and(|first| first == plural)
+            || stores.any(|(_, store)| store.resource.as_ref().is_some_and(|resource| resource.plural == plural))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resource_broker_api::names::ClusterName;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        cache::{Scope, StoreId},
+        resource::Resource,
+    };
+
+    #[test]
+    fn a_plural_of_one_providers_own_does_not_hide_an_api_from_its_plugin() {
+        let gvk = Gvk::new("g.io", "v1", "Widget");
+        let cache = Cache::new(Scope { kinds: vec![gvk.clone()], related: vec![] });
+        let order = json!({"metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "1"}});
+        for (cluster, plural) in [("provider#odd", "widgetz"), ("consumer#c", "widgets")] {
+            let id = StoreId { cluster: ClusterName::parse(cluster).unwrap(), what: What::Kind(gvk.clone()) };
+            cache.attach(&id.cluster);
+            cache.open(&id);
+            cache.discovered(&id, Resource::known(gvk.clone(), plural));
+            let objects =
+                if plural == "widgets" { vec![serde_json::from_str(&order.to_string()).unwrap()] } else { vec![] };
+            cache.listed(&id, "1", objects);
+        }
+        for (resource, is_one) in [("widgets", true), ("widgetz", true), ("gadgets", false)] {
+            let api = ApiName { group: "g.io".into(), resource: resource.into() };
+            assert_eq!(cache.is_watched(&api), is_one, "{resource}");
+            assert_eq!(cache.keys_of_api(&api).len(), usize::from(is_one), "{resource}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -56,7 +56,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         replace(&place, &component).with_context(|| format!("{} cannot be written", place.display()))?;
     }
     let (before, after) = (built.len(), component.len());
-    let checked = check::check(&ComponentArgs { file: place.clone(), settings: None, limits: None }, component)?;
+    let checked = check::check(&ComponentArgs { file: place.clone(), settings: None, limits: None }, &component)?;
     let checked = checked.with_context(|| place.display().to_string())?;
     output::write(&checked.to_string())?;
     advise(before, after, &checked);
@@ -80,7 +80,7 @@ fn replace(place: &Path, component: &[u8]) -> io::Result<()> {
     let mut beside = OsString::from(place);
     beside.push(".new");
     fs::write(&beside, component)?;
-    fs::rename(&beside, place)
+    fs::rename(&beside, place).inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 /// A missing target would otherwise show as many lines about the standard library.
@@ -109,7 +109,9 @@ fn cargo_build(manifest: &Path, target_dir: Option<&Path>) -> Result<PathBuf> {
     command.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
     command.arg("--manifest-path").arg(manifest);
     if let Some(target_dir) = target_dir {
-        command.arg("--target-dir").arg(target_dir);
+        // Cargo runs in the project's folder, and the path is meant from here.
+        let absolute = path::absolute(target_dir).with_context(|| format!("--target-dir {}", target_dir.display()))?;
+        command.arg("--target-dir").arg(absolute);
     }
     // A project may choose its toolchain by a file in its folder.
     command.current_dir(manifest.parent().unwrap_or(Path::new(".")));
@@ -160,6 +162,9 @@ mod tests {
         fs::hard_link(&one, &other).unwrap();
         replace(&one, b"new").unwrap();
         assert_eq!((fs::read(&one).unwrap(), fs::read(&other).unwrap()), (b"new".to_vec(), b"old".to_vec()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        let taken = folder.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        assert!(replace(&taken, b"new").is_err(), "a folder is not replaced");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "and nothing is left beside it");
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct CheckArgs {
 /// Loads and describes.
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let component = input::bytes(&args.component.file)?;
-    match check(&args.component, component)? {
+    match check(&args.component, &component)? {
         Ok(checked) => {
             output::print(&checked, args.output)?;
             Ok(ExitCode::SUCCESS)
@@ -45,19 +45,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
 }
 
 /// What a component is. The outer error is not the component's.
-pub(super) fn check(args: &ComponentArgs, component: Vec<u8>) -> Result<Result<Checked, LoadError>> {
+pub(super) fn check(args: &ComponentArgs, component: &[u8]) -> Result<Result<Checked, LoadError>> {
     let settings = args.read_settings()?.map(|document| document.value.to_string());
-    let packed = packing::pack(&component, Compress::Auto)?;
     let source = Source {
         name: component::stem(&args.file),
-        component,
+        component: component.to_vec(),
         settings,
         limits: component::request(args.limits.as_ref()),
     };
     let _progress = Progress::new("compiling");
     let sandbox = component::sandbox(SandboxConfig { probe: super::probe(), ..SandboxConfig::default() })?;
-    let loaded = super::block_on(sandbox.load(source))?;
-    Ok(loaded.map(|plugin| Checked::new(&args.file, &plugin, &packed)))
+    let plugin = match super::block_on(sandbox.load(source))? {
+        Ok(plugin) => plugin,
+        Err(error) => return Ok(Err(error)),
+    };
+    // Only what could be loaded is small enough to be compressed in a moment.
+    let packed = packing::pack(component, Compress::Auto)?;
+    Ok(Ok(Checked::new(&args.file, &plugin, &packed)))
 }
 
 /// What a component is.

@@ -4,14 +4,19 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::usage;
+
 /// The name that stands for standard input.
 const STDIN: &str = "-";
+/// Larger than any component or object, and small enough to be held.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// Where a document was found.
 #[derive(Clone, Debug)]
@@ -82,21 +87,34 @@ pub(super) fn name(path: &Path) -> String {
 
 /// A file's bytes, or those of standard input.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let context = || format!("{} cannot be read", name(path));
     if path != Path::new(STDIN) {
-        return fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+        return read_all(fs::File::open(path).with_context(context)?, path).with_context(context);
     }
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return usage("standard input can be read once: give a file in place of the other -");
+    }
+    read_all(io::stdin().lock(), path).with_context(context)
+}
+
+fn read_all(from: impl io::Read, path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes).context("standard input cannot be read")?;
+    if from.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
+        bail!("{} has more than {MAX_BYTES} bytes", name(path));
+    }
     Ok(bytes)
 }
 
 /// The documents of a YAML or JSON file that are not empty; the items of Kubernetes lists by themselves.
 pub(super) fn documents(path: &Path) -> Result<Vec<Document>> {
     let text = String::from_utf8(bytes(path)?).with_context(|| format!("{} is not UTF-8 text", name(path)))?;
+    // Some editors begin a file with a mark that belongs to no document.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut values = Vec::new();
-    for (index, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
-        let value = Value::deserialize(document)
-            .with_context(|| format!("{}, document {} is neither YAML nor JSON", name(path), index + 1))?;
+    for (index, value) in parse(text).enumerate() {
+        let value =
+            value.with_context(|| format!("{}, document {} is neither YAML nor JSON", name(path), index + 1))?;
         if !value.is_null() {
             values.push((index + 1, value));
         }
@@ -104,6 +122,14 @@ pub(super) fn documents(path: &Path) -> Result<Vec<Document>> {
     let is_alone = values.len() == 1;
     let place = |number| Place { file: path.to_owned(), document: (!is_alone).then_some(number), item: None };
     Ok(values.into_iter().flat_map(|(number, value)| items(place(number), value)).collect())
+}
+
+/// JSON where it is, which has escapes that YAML lacks; else YAML, whose words on what is wrong are the better ones.
+fn parse(text: &str) -> Box<dyn Iterator<Item = Result<Value, serde_yaml::Error>> + '_> {
+    match serde_json::Deserializer::from_str(text).into_iter().collect::<Result<Vec<Value>, _>>() {
+        Ok(values) => Box::new(values.into_iter().map(Ok)),
+        Err(_) => Box::new(serde_yaml::Deserializer::from_str(text).map(Value::deserialize)),
+    }
 }
 
 /// The one document of a file.
@@ -172,6 +198,15 @@ mod tests {
         assert!(error.contains("document 2: status is missing"), "{error}");
         let error = single(file.path()).unwrap_err().to_string();
         assert!(error.contains("has 2 documents"), "{error}");
+    }
+
+    #[test]
+    fn json_and_marks_of_editors_are_read() {
+        let value = |text: &str| single(file(text).path()).unwrap().value;
+        assert_eq!(value(r#"{"a": "\ud83c\udf89"}"#), serde_json::json!({"a": "🎉"}));
+        assert_eq!(value("\u{feff}a: 1\r\nb: 2\r\n"), serde_json::json!({"a": 1, "b": 2}));
+        assert_eq!(value("{a: 1}"), serde_json::json!({"a": 1}));
+        assert_eq!(places("{\"a\": 1}\n{\"a\": 2}"), ["F, document 1", "F, document 2"]);
     }
 
     #[test]

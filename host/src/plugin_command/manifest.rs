@@ -1,6 +1,7 @@
 //! `plugin manifest`: the ConfigMaps that carry a component and the Plugin that names them, for `kubectl apply -f -`.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,10 +18,14 @@ use super::component::{self, ComponentArgs, Opened};
 use super::input;
 use super::output::{self, Format};
 use super::packing::{self, Compress, Packed};
-use super::usage;
+use super::{usage, yaml};
 
 /// The longest name of a Plugin: its ConfigMaps are called `NAME-component-NN`, and a label holds the name.
 const MAX_NAME: usize = 63;
+/// Where kubectl writes what it applied, with the line break that follows it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration\n";
+/// How many bytes all annotations of an object may have.
+const ANNOTATIONS: usize = 256 << 10;
 
 /// Loads a component with its settings and limits, as the broker will, and prints the ConfigMaps that carry it and the
 /// Plugin that names them. A large component is compressed and split, so that plain `kubectl apply` takes each part.
@@ -114,7 +119,15 @@ pub(super) fn run(args: &ManifestArgs) -> Result<ExitCode> {
         sha256: Some(plugin.digest().to_owned()),
         limits: args.component.limits.as_ref().map(|limits| limits.written.clone()),
     };
-    output::write(&render(&objects(&meta, &packed, spec)?, args.output)?)?;
+    let objects = objects(&meta, &packed, spec)?;
+    if objects.iter().any(is_too_large_to_apply) {
+        // The parts never are; settings may be.
+        let _ = writeln!(
+            io::stderr(),
+            "note: with these settings the Plugin is too large for `kubectl apply`: add --server-side to it"
+        );
+    }
+    output::write(&render(&objects, args.output)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,11 +159,11 @@ fn name(given: String) -> Result<String> {
 
 fn parse_api(text: &str) -> Result<ApiRef, String> {
     let (resource, group) = text.split_once('.').unwrap_or((text, "core"));
-    let is_resource = !resource.is_empty() && resource.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let is_label = |label: &str| {
-        !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        !label.is_empty() && label.chars().all(is_part) && !label.starts_with('-') && !label.ends_with('-')
     };
-    if !is_resource || !group.split('.').all(is_label) {
+    if !is_label(resource) || !group.split('.').all(is_label) {
         return Err("not RESOURCE.GROUP, as in virtualmachines.compute.generic.platform-mesh.io".to_owned());
     }
     let group = if group == "core" { "" } else { group };
@@ -195,6 +208,11 @@ fn objects(meta: &Meta, packed: &Packed, spec: PluginSpec) -> Result<Vec<Value>>
     Ok(objects)
 }
 
+/// Whether plain `kubectl apply` fails on an object: it writes the whole of it into an annotation.
+fn is_too_large_to_apply(object: &Value) -> bool {
+    object.to_string().len() + LAST_APPLIED.len() >= ANNOTATIONS
+}
+
 fn to_value(object: impl Serialize) -> Result<Value> {
     serde_json::to_value(object).context("an object cannot be written")
 }
@@ -203,12 +221,12 @@ fn render(objects: &[Value], format: Option<Format>) -> Result<String> {
     let list = || json!({"apiVersion": "v1", "kind": "List", "items": objects});
     match format {
         Some(Format::Json) => Ok(serde_json::to_string_pretty(&list()).context("the list cannot be written")? + "\n"),
-        Some(Format::Yaml) => serde_yaml::to_string(&list()).context("the list cannot be written"),
+        Some(Format::Yaml) => yaml::to_string(&list()).context("the list cannot be written"),
         None => {
             let mut text = String::new();
             for object in objects {
                 text.push_str("---\n");
-                text.push_str(&serde_yaml::to_string(object).context("an object cannot be written")?);
+                text.push_str(&yaml::to_string(object).context("an object cannot be written")?);
             }
             Ok(text)
         }
@@ -232,27 +250,28 @@ mod tests {
 
     #[test]
     fn every_part_can_be_applied_by_the_client() {
-        // kubectl writes the whole object into an annotation; all annotations together may have this many bytes.
-        const ANNOTATIONS: usize = 256 << 10;
         let meta = Meta { name: "n".repeat(MAX_NAME), namespace: Some("s".repeat(63)) };
         let packed = packing::pack(&vec![0xff; packing::PART_BYTES * 2 + 1], Compress::None).unwrap();
         let objects = objects(&meta, &packed, spec()).unwrap();
         assert_eq!(objects.len(), 4, "three parts and the Plugin");
         for object in &objects {
-            let size = object.to_string().len() + "kubectl.kubernetes.io/last-applied-configuration\n".len();
-            assert!(size < ANNOTATIONS, "{size} bytes of {}", object["metadata"]["name"]);
+            assert!(!is_too_large_to_apply(object), "{}", object["metadata"]["name"]);
         }
         let largest = objects.iter().map(|object| object.to_string().len()).max().unwrap();
         assert!(largest > ANNOTATIONS * 9 / 10, "{largest}: no more parts than are needed");
+        assert!(is_too_large_to_apply(&json!({"spec": {"configuration": {"a": "x".repeat(ANNOTATIONS)}}})));
     }
 
     #[test]
     fn an_api_has_a_resource_and_a_group() {
         let api = |group: &str, resource: &str| Ok(ApiRef { group: group.into(), resource: resource.into() });
         assert_eq!(parse_api("vms.compute.example.com"), api("compute.example.com", "vms"));
+        assert_eq!(parse_api("virtual-machines.example.com"), api("example.com", "virtual-machines"));
         assert_eq!(parse_api("configmaps"), api("", "configmaps"));
         assert_eq!(parse_api("configmaps.core"), api("", "configmaps"));
-        for wrong in ["", ".", "vms.", "VMs.example.com", "vms..com", "vms.example.com/v1"] {
+        for wrong in
+            ["", ".", "vms.", "-vms.example.com", "vms.-a.com", "VMs.example.com", "vms..com", "vms.example.com/v1"]
+        {
             assert!(parse_api(wrong).is_err(), "{wrong}");
         }
     }

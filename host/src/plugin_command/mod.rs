@@ -1,7 +1,8 @@
 //! `resource-broker plugin`: what the author of a plugin does on a laptop, without a cluster.
 //!
 //! Each subcommand is a file. They share how a component is opened ([`component`]), how objects are read ([`input`]), how
-//! a component is packed into ConfigMaps ([`packing`]), and how answers are printed ([`output`]).
+//! a component is packed into ConfigMaps ([`packing`]), and how answers are printed ([`output`] and
+//! [`yaml`]).
 
 mod bench;
 mod build;
@@ -17,7 +18,9 @@ mod packing;
 mod run;
 mod sections;
 mod test;
+mod yaml;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -95,7 +98,8 @@ pub fn run(args: &PluginArgs) -> ExitCode {
         PluginCommand::CompileProbe => compile_probe::run(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("resource-broker plugin {}: {error:#}", args.command.name());
+        // Whoever closed standard error does not want to know.
+        let _ = writeln!(io::stderr(), "resource-broker plugin {}: {error:#}", args.command.name());
         if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }

@@ -14,7 +14,7 @@ use super::{output, usage};
 /// The SDK's files, by their paths in a project's `sdk` folder.
 const SDK: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 /// Names that cargo refuses, or that a dependency has.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 13] = [
     "alloc",
     "build",
     "core",
@@ -22,6 +22,7 @@ const TAKEN: [&str; 12] = [
     "examples",
     "incremental",
     "proc-macro",
+    "resource-broker-plugin-cases",
     "resource-broker-sdk",
     "serde",
     "serde-json",
@@ -72,9 +73,9 @@ pub(super) fn run(args: &NewArgs) -> Result<ExitCode> {
             write(&args.path.join("sdk").join(path), text)?;
         }
     }
-    let place = args.path.display();
+    let (place, word) = (args.path.display(), shell_word(&args.path));
     output::write(&format!(
-        "{place} is a plugin's project. Next:\n  cd {place}\n  cargo test                     # natively\n  \
+        "{place} is a plugin's project. Next:\n  cd {word}\n  cargo test                     # natively\n  \
          resource-broker plugin build   # for the broker\nIts README.md says how it goes on.\n"
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -172,13 +173,34 @@ impl Project<'_> {
     }
 }
 
-/// `my-plugin` as a type: `MyPlugin`.
+/// `my-plugin` as a type: `MyPlugin`. One that has a type's name already is told apart: `filter` is `FilterPlugin`.
 fn type_name(name: &str) -> String {
     let capital = |word: &str| {
         let (first, rest) = word.split_at(word.len().min(1));
         first.to_ascii_uppercase() + rest
     };
-    name.split('-').map(capital).collect()
+    let plain: String = name.split('-').map(capital).collect();
+    if is_in_templates(&plain) { plain + "Plugin" } else { plain }
+}
+
+/// Whether a word stands in the code of any project.
+fn is_in_templates(name: &str) -> bool {
+    let code = |example: &Example| {
+        let files = example.files.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|e| e == "rs"));
+        files.map(|(_, text)| *text).chain([example.setting, example.role_trait]).collect::<Vec<_>>()
+    };
+    let shared = [include_str!("templates/lib.rs.in"), include_str!("templates/cases.rs.in")];
+    let mut texts = shared.into_iter().chain(EXAMPLES.iter().flat_map(code));
+    texts.any(|text| text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == name))
+}
+
+/// A path as a word of a shell.
+fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.chars().all(|c| c.is_ascii_alphanumeric() || "-_./+=@:,".contains(c)) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 /// The example of one role: what it adds to the files that all projects have, and files of its own.
@@ -304,5 +326,23 @@ mod tests {
             assert!(check_name(name).unwrap_err().is::<crate::plugin_command::Usage>(), "{name}");
         }
         assert_eq!(type_name("my-db2-plugin"), "MyDb2Plugin");
+    }
+
+    #[test]
+    fn a_type_has_no_name_that_the_project_uses() {
+        for (name, expected) in [("filter", "FilterPlugin"), ("settings", "SettingsPlugin"), ("databases", "Databases")]
+        {
+            assert_eq!(type_name(name), expected);
+        }
+        for used in ["plugin", "error", "value", "map", "stage", "option", "result", "vec", "some", "accept-filter"] {
+            let name = type_name(used);
+            assert!(name.ends_with("Plugin") && !is_in_templates(&name), "{used} is {name}");
+        }
+    }
+
+    #[test]
+    fn a_path_can_be_copied_into_a_shell() {
+        assert_eq!(shell_word(Path::new("../a/my-plugin")), "../a/my-plugin");
+        assert_eq!(shell_word(Path::new("it's mine/a")), r"'it'\''s mine/a'");
     }
 }

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::yaml;
+
 /// The form of a report for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -32,7 +34,7 @@ pub(super) fn print(report: &impl Report, format: Option<Format>) -> Result<()> 
         Some(Format::Json) => {
             serde_json::to_string_pretty(report).context("the report cannot be written as JSON")? + "\n"
         }
-        Some(Format::Yaml) => serde_yaml::to_string(report).context("the report cannot be written as YAML")?,
+        Some(Format::Yaml) => yaml::to_string(report).context("the report cannot be written as YAML")?,
     };
     write(&text)
 }

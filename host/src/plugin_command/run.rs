@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::component::{self, ComponentArgs, Opened};
 use super::input::{self, Document};
 use super::output::{self, Format, size, table, time};
-use super::usage;
+use super::{usage, yaml};
 
 /// Asks a component one question, by the limits that it has in the broker, and prints the answer, its time, its memory
 /// and what the component logged. Which question depends on the files given:
@@ -419,7 +419,7 @@ fn violation(Violation { filter, rule, expected, found, message }: &Violation) -
 fn show_status(status: Option<&str>) -> Shown {
     // The sandbox has parsed it already.
     let json = status.and_then(|status| serde_json::from_str(status).ok()).unwrap_or(Value::Null);
-    let text = if json.is_null() { "no status yet\n".to_owned() } else { yaml(&json) };
+    let text = if json.is_null() { "no status yet\n".to_owned() } else { shown_as_yaml(&json) };
     Shown { text, json }
 }
 
@@ -460,7 +460,7 @@ fn show_manifests(manifests: &[Manifest]) -> Shown {
     let mut json = Vec::new();
     for Manifest { name, body } in manifests {
         let body: Value = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone()));
-        let _ = write!(text, "--- # {name}\n{}", yaml(&body));
+        let _ = write!(text, "--- # {name}\n{}", shown_as_yaml(&body));
         json.push(json!({"name": name, "body": body}));
     }
     if manifests.is_empty() {
@@ -481,6 +481,6 @@ fn show_outcome(outcome: &StageOutcome) -> Shown {
 }
 
 /// What cannot be YAML is shown as JSON.
-fn yaml(value: &Value) -> String {
-    serde_yaml::to_string(value).unwrap_or_else(|_| format!("{value}\n"))
+fn shown_as_yaml(value: &Value) -> String {
+    yaml::to_string(value).unwrap_or_else(|_| format!("{value}\n"))
 }

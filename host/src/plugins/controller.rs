@@ -90,6 +90,7 @@ struct Load {
     name: String,
     uid: String,
     version: Version,
+    apis: Arc<BTreeSet<ApiName>>,
 }
 
 impl Controller {
@@ -158,24 +159,23 @@ impl Controller {
         true
     }
 
-    /// Begins the oldest load that is due, unless one is under way.
+    /// Begins the next load that is due, unless one is under way.
     fn load_next(&mut self) {
         if !self.loads.is_empty() {
             return;
         }
-        let due = self.known.values().filter_map(|known| Some((known, known.to_load()?.clone())));
-        let age = |known: &Known| (known.object.meta.creation_timestamp.clone(), known.object.name().to_owned());
-        let Some((known, version)) = due.min_by_key(|(known, _)| age(known)) else { return };
+        let Some(known) = Known::next(self.known.values_mut()) else { return };
+        let Some((version, apis)) = known.begin() else { return };
         let (name, uid) = (known.object.name().to_owned(), known.object.uid().to_owned());
         let already = known.good.as_ref().map(|good| good.identity.clone());
-        self.under_way = Some(Load { name: name.clone(), uid, version: version.clone() });
+        self.under_way = Some(Load { name: name.clone(), uid, version: version.clone(), apis });
         let loader = self.loader.clone();
         self.loads.spawn(async move { loader.load(&name, &version, already.as_ref()).await });
     }
 
     fn load_ended(&mut self, ended: Result<Outcome, JoinError>) {
         let outcome = ended.unwrap_or_else(|error| Outcome::panicked(&error));
-        let Some(Load { name, uid, version }) = self.under_way.take() else { return };
+        let Some(Load { name, uid, version, apis }) = self.under_way.take() else { return };
         let Some(known) = self.known.get_mut(&name).filter(|known| known.object.uid() == uid) else { return };
         match outcome {
             Outcome::Same => known.succeeded(version),
@@ -197,7 +197,7 @@ impl Controller {
                     }
                 };
                 self.reports.tell(known, notice);
-                known.good = Some(Good { plugin, identity, serial: self.loaded });
+                known.good = Some(Good { plugin, identity, serial: self.loaded, apis });
                 known.pulse = Pulse::default();
             }
             Outcome::Failed { problem, again } => {
@@ -211,23 +211,20 @@ impl Controller {
 
     /// Tells the sandbox who holds what, as far as that changed, and has the objects concerned looked at again.
     fn give_out(&mut self) {
-        let claims: Vec<_> = self.known.values().filter_map(Known::claim).collect();
+        let claims: Vec<_> = self.known.values().map(Known::claim).collect();
         self.shares = share_out(&claims);
         let mut wanted = BTreeMap::new();
         for (name, share) in &self.shares {
             let Some(known) = self.known.get(name) else { continue };
-            wanted.extend(share.holds.iter().map(|slot| (slot.clone(), held(name, known))));
+            wanted.extend(share.holds.iter().map(|slot| (slot.clone(), held(name, known, &slot.0))));
         }
         let before = std::mem::take(&mut self.held);
         if before == wanted {
             self.held = wanted;
             return;
         }
-        let loading = wanted.iter().filter_map(|(slot, held)| match held {
-            Held::Loading { plugin } => Some((slot.clone(), plugin.clone())),
-            Held::Blocked { .. } | Held::Serving { .. } => None,
-        });
-        self.parts.board.set_loading(loading.collect());
+        // Whoever sees that the sandbox has nobody must also see that somebody is being loaded.
+        self.parts.board.set_loading(loading(&before).chain(loading(&wanted)).collect());
         let mut changed: BTreeMap<&ApiName, Changed> = BTreeMap::new();
         for slot @ (api, role) in before.keys().chain(wanted.keys()).collect::<BTreeSet<_>>() {
             let (old, new) = (before.get(slot), wanted.get(slot));
@@ -239,6 +236,7 @@ impl Controller {
                 changed.entry(api).or_default().note(*role, old);
             }
         }
+        self.parts.board.set_loading(loading(&wanted).collect());
         for (api, changed) in changed {
             self.look_again(api, &changed);
         }
@@ -299,10 +297,12 @@ impl Controller {
                     let message = format!("too many calls failed in a row, the last one with: {last}");
                     self.reports.tell(known, Notice::warning(reason::SUSPENDED, message));
                 }
-                Beat::Recovered => {
+                Beat::Recovered { long } => {
                     tracing::info!(plugin = name, "calls succeed again");
                     self.reports.tell(known, Notice::normal(reason::RECOVERED, "calls succeed again".into()));
-                    recovered.push(name.clone());
+                    if long {
+                        recovered.push(name.clone());
+                    }
                 }
             }
         }
@@ -330,14 +330,22 @@ impl Controller {
     }
 }
 
-/// How what a Plugin holds is answered.
-fn held(name: &str, known: &Known) -> Held {
+/// How an API is answered that a Plugin holds.
+fn held(name: &str, known: &Known, api: &ApiName) -> Held {
     let plugin = name.to_owned();
-    match (&known.good, &known.progress) {
+    match (known.good_for(api), &known.progress) {
         (Some(good), _) => Held::Serving { plugin, serial: good.serial },
         (None, Progress::Failed(problem)) => Held::Blocked { plugin, why: problem.message.clone() },
         (None, Progress::Loading | Progress::Loaded) => Held::Loading { plugin },
     }
+}
+
+/// What waits for a Plugin that is being loaded, with its name.
+fn loading(held: &BTreeMap<Slot, Held>) -> impl Iterator<Item = (Slot, String)> {
+    held.iter().filter_map(|(slot, held)| match held {
+        Held::Loading { plugin } => Some((slot.clone(), plugin.clone())),
+        Held::Blocked { .. } | Held::Serving { .. } => None,
+    })
 }
 
 /// What changed for an API.

@@ -1,9 +1,6 @@
 //! One load: the config maps are read, the component is assembled, and the sandbox takes it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use resource_broker_api::{
@@ -56,7 +53,7 @@ impl Version {
 }
 
 /// What makes a loaded plugin what it is. The same bytes in another config map, say, are the same plugin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Identity {
     digest: String,
     settings: Option<String>,
@@ -69,20 +66,31 @@ pub(super) enum Outcome {
     Same,
     /// It can serve.
     Loaded(Plugin, Identity),
-    /// It cannot; `again`: through no fault of the plugin's, so that another try makes sense.
+    /// It cannot.
     Failed {
         /// What is wrong.
         problem: Problem,
         /// Whether to try again although nothing changes.
-        again: bool,
+        again: Again,
     },
+}
+
+/// Whether a load that failed is tried again although nothing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The same would come of it.
+    Never,
+    /// It was not the plugin's fault.
+    Soon,
+    /// Time ran out: the plugin may be slow, or the machine was busy.
+    Seldom,
 }
 
 impl Outcome {
     /// Of a load that ended in a way that it should not.
     pub(super) fn panicked(error: &JoinError) -> Self {
         let message = format!("loading it did not end well, which is a bug of the broker's: {error}");
-        Self::Failed { problem: Problem { reason: reason::LOAD_FAILED, message }, again: true }
+        Self::Failed { problem: Problem { reason: reason::LOAD_FAILED, message }, again: Again::Soon }
     }
 }
 
@@ -121,7 +129,7 @@ impl Loader {
             Ok(None) => Outcome::Same,
             Ok(Some((plugin, identity))) => Outcome::Loaded(plugin, identity),
             Err(failure) => {
-                let again = matches!(failure, Failure::Unreadable { .. } | Failure::Load(LoadError::Host { .. }));
+                let again = failure.again();
                 let problem = Problem { reason: failure.reason(), message: failure.to_string() };
                 Outcome::Failed { problem, again }
             }
@@ -147,9 +155,8 @@ impl Loader {
 
     async fn component(&self, version: &Version) -> Result<Component, Failure> {
         let mut maps = BTreeMap::new();
-        let there: BTreeSet<&String> =
-            version.maps.iter().filter(|(_, version)| version.is_some()).map(|(name, _)| name).collect();
-        for name in there {
+        // Also those that the watch has not shown yet: a Plugin and its config map are mostly made in one go.
+        for name in version.maps.keys() {
             if let Some(map) = self.config_map(name).await? {
                 maps.insert(name.clone(), map);
             }
@@ -159,7 +166,7 @@ impl Loader {
         Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Failure::Unpacking)??)
     }
 
-    /// A config map; `None` where it has gone in the meantime.
+    /// A config map; `None` where it is not there.
     async fn config_map(&self, name: &str) -> Result<Option<ConfigMap>, Failure> {
         let unreadable = |why: &dyn ToString| Failure::Unreadable { name: name.to_owned(), why: why.to_string() };
         let request = own::config_maps().get(Some(&self.namespace), name).map_err(|error| unreadable(&error))?;
@@ -172,6 +179,14 @@ impl Loader {
 }
 
 impl Failure {
+    fn again(&self) -> Again {
+        match self {
+            Self::Unreadable { .. } | Self::Load(LoadError::Host { .. }) => Again::Soon,
+            Self::Load(LoadError::CompileTime { .. } | LoadError::Call(CallError::Deadline { .. })) => Again::Seldom,
+            _ => Again::Never,
+        }
+    }
+
     fn reason(&self) -> &'static str {
         match self {
             Self::Component(error) => error.reason(),
@@ -196,6 +211,33 @@ impl Failure {
                 LoadError::Call(_) => reason::FAILED_TO_START,
                 LoadError::Host { .. } => reason::LOAD_FAILED,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resource_broker_sandbox::SandboxConfig;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{metrics::Metrics, testing};
+
+    #[tokio::test]
+    async fn a_config_map_that_the_watch_has_not_shown_yet_is_read_all_the_same() {
+        let map = json!({"metadata": {"name": "m"}, "binaryData": {"k": "AAAA"}}).to_string();
+        let cluster = testing::cluster("coordination#c", &Metrics::new(), move |request| {
+            let found = request.uri().path().ends_with("/configmaps/m");
+            let map = map.clone();
+            async move { if found { testing::answer(200, map) } else { testing::answer(404, "{}") } }
+        });
+        let sandbox = Sandbox::new(SandboxConfig::default()).unwrap();
+        let loader = Loader { cluster, namespace: "broker".into(), sandbox, limit: 1 << 20 };
+        for (config_map, reason) in [("m", reason::NOT_A_COMPONENT), ("other", reason::CONFIG_MAP_MISSING)] {
+            let spec = json!({"component": [{"configMap": config_map, "key": "k"}], "apis": []});
+            let version = Version::of(&serde_json::from_value(spec).unwrap(), &BTreeMap::new());
+            let Outcome::Failed { problem, again } = loader.load("p", &version, None).await else { panic!("garbage") };
+            assert_eq!((problem.reason, again), (reason, Again::Never), "{}", problem.message);
         }
     }
 }

@@ -15,6 +15,8 @@
 //! - An API and role that a Plugin claims is never answered by the standard component, from the first decision on: while
 //!   nothing is loaded for it, objects wait, and once loading has failed they say so and stay as they are.
 //! - A version that cannot be loaded changes nothing but the Plugin's status: what was loaded before goes on serving.
+//! - An API that came in one change with another component or other settings waits for these, and is never answered by what was
+//!   loaded before.
 //! - Every process loads; only the one that leads writes statuses.
 //! - At most one component is loaded at a time, away from the threads that drive requests.
 

@@ -1,9 +1,14 @@
 //! How a plugin fares, read off its counts at intervals.
 
+use std::time::Duration;
+
 use resource_broker_sandbox::Stats;
+use tokio::time::Instant;
 
 /// So many calls in a row without a success are told.
 const FAILURES: u64 = 3;
+/// A suspension from which objects are not left to come back by themselves.
+const LONG: Duration = Duration::from_secs(10);
 
 /// What was seen of a plugin's counts so far.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +17,8 @@ pub(super) struct Pulse {
     failures: u64,
     /// Calls in a row, as far as can be told, that failed.
     row: u64,
-    suspended: bool,
+    /// Since when it is.
+    suspended: Option<Instant>,
 }
 
 /// What a look at the counts brought.
@@ -23,7 +29,11 @@ pub(super) enum Beat {
     /// So many calls failed in a row that the plugin is spared.
     Suspended,
     /// A suspension is over.
-    Recovered,
+    Recovered {
+        /// Whether objects may wait for much longer than they need to. Not after a short one: a plugin that fails for some
+        /// objects, is suspended, and answers for others would be asked about all of them again and again.
+        long: bool,
+    },
 }
 
 impl Pulse {
@@ -37,9 +47,15 @@ impl Pulse {
             self.row += failures;
         }
         (self.calls, self.failures) = (stats.calls, stats.failures);
-        match (std::mem::replace(&mut self.suspended, stats.suspended_for.is_some()), self.suspended) {
-            (false, true) => Beat::Suspended,
-            (true, false) => Beat::Recovered,
+        match (self.suspended, stats.suspended_for) {
+            (None, Some(_)) => {
+                self.suspended = Some(Instant::now());
+                Beat::Suspended
+            }
+            (Some(since), None) => {
+                self.suspended = None;
+                Beat::Recovered { long: since.elapsed() >= LONG }
+            }
             _ => Beat::Steady,
         }
     }
@@ -51,14 +67,12 @@ impl Pulse {
 
     /// Whether the plugin is spared.
     pub(super) fn suspended(&self) -> bool {
-        self.suspended
+        self.suspended.is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn stats(calls: u64, failures: u64, suspended: bool) -> Stats {
@@ -74,10 +88,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_suspension_is_told_once_and_so_is_its_end() {
-        let mut pulse = Pulse::default();
-        let beats = [false, true, true, false].map(|suspended| pulse.look(&stats(0, 0, suspended)));
-        assert_eq!(beats, [Beat::Steady, Beat::Suspended, Beat::Steady, Beat::Recovered]);
+    #[tokio::test(start_paused = true)]
+    async fn a_suspension_is_told_once_and_so_is_its_end() {
+        for (seconds, long) in [(1, false), (9, false), (11, true)] {
+            let mut pulse = Pulse::default();
+            let begin = [false, true, true].map(|suspended| pulse.look(&stats(0, 0, suspended)));
+            assert_eq!(begin, [Beat::Steady, Beat::Suspended, Beat::Steady]);
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(pulse.look(&stats(0, 0, false)), Beat::Recovered { long }, "after {seconds} s");
+            assert_eq!(pulse.look(&stats(0, 0, false)), Beat::Steady);
+        }
     }
 }

@@ -189,14 +189,17 @@ impl Reports {
 
 fn facts(known: &Known, share: Share, is_watched: impl Fn(&ApiName) -> bool) -> Facts {
     let claim = known.claim();
-    let apis = claim.iter().flat_map(|claim| &claim.apis);
+    let missing = claim.missing();
+    let (holds, waiting) = share.holds.into_iter().partition(|(api, _)| known.good_for(api).is_some());
+    let share = Share { holds, ..share };
     Facts {
         generation: known.object.meta.generation,
         progress: known.progress.clone(),
         running: known.good.as_ref().map(|good| Running::of(&good.plugin, known.pulse.failing())),
         share,
-        missing: claim.as_ref().map(super::serving::Claim::missing).unwrap_or_default(),
-        unwatched: apis.filter(|api| !is_watched(api)).cloned().collect(),
+        waiting,
+        missing,
+        unwatched: claim.apis.into_iter().filter(|api| !is_watched(api)).collect(),
     }
 }
 

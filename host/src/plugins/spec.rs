@@ -1,6 +1,6 @@
 //! What a Plugin asks for, in the sandbox's terms. Needs no client.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{collections::BTreeSet, str::FromStr as _, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use resource_broker_api::{
@@ -8,11 +8,36 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_sandbox::{ApiName, LimitsRequest, Role};
+use serde::Deserialize as _;
 
 /// A Plugin's spec, or what is wrong with it.
 pub(super) fn read(plugin: &Object) -> Result<PluginSpec, String> {
     let spec = plugin.fields.get("spec").ok_or("the Plugin has no spec")?;
     serde_json::from_str(spec.get()).map_err(|error| format!("the Plugin's spec cannot be read: {error}"))
+}
+
+/// What a Plugin wants to serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claimed {
+    /// The APIs.
+    pub(super) apis: Arc<BTreeSet<ApiName>>,
+    /// The roles; none: everything that its component exports.
+    pub(super) roles: Vec<Role>,
+}
+
+/// What a Plugin wants to serve, as far as that can be read: where another part of its spec cannot, nobody else may answer in
+/// its stead all the same.
+pub(super) fn claimed(plugin: &Object) -> Claimed {
+    let spec = plugin.field("spec").unwrap_or_default();
+    let list = |field: &str| spec[field].as_array().cloned().unwrap_or_default();
+    let asked = list("roles");
+    let roles: Vec<Role> = asked.iter().filter_map(|role| PluginRole::deserialize(role).ok()).map(to_sandbox).collect();
+    if roles.is_empty() && !asked.is_empty() {
+        // Only roles that this broker does not know.
+        return Claimed::default();
+    }
+    let apis = list("apis").iter().filter_map(|api| ApiRef::deserialize(api).ok()).map(|api| api_name(&api)).collect();
+    Claimed { apis: Arc::new(apis), roles }
 }
 
 /// The API that a reference means; `core` is written for the core group by people who write kinds that way.
@@ -91,7 +116,29 @@ fn bytes(quantity: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn plugin(spec: &Value) -> Object {
+        serde_json::from_str(&json!({"metadata": {"name": "p"}, "spec": spec}).to_string()).unwrap()
+    }
+
+    #[test]
+    fn what_is_claimed_is_read_also_where_the_rest_is_of_another_time() {
+        let apis = json!([{"group": "core", "resource": "pods"}, {"group": "g.io", "resource": "vms"}, 7]);
+        let later = plugin(&json!({"component": "elsewhere", "apis": apis, "roles": ["accept-filter", "oracle"]}));
+        assert!(read(&later).is_err());
+        let Claimed { apis: claimed, roles } = claimed(&later);
+        let names: Vec<String> = claimed.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (names.as_slice(), roles),
+            (["pods".to_owned(), "vms.g.io".to_owned()].as_slice(), vec![Role::AcceptFilter])
+        );
+        let unknown = plugin(&json!({"apis": apis, "roles": ["oracle"]}));
+        assert_eq!(super::claimed(&unknown), Claimed::default(), "it is for nothing that is asked here");
+        assert_eq!(super::claimed(&plugin(&json!(null))), Claimed::default());
+    }
 
     #[test]
     fn quantities_are_read_as_kubernetes_writes_them() {

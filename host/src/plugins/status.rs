@@ -10,7 +10,10 @@ use resource_broker_api::{
 };
 use resource_broker_sandbox::{ApiName, Plugin, Role, Stats};
 
-use super::{serving::Share, spec};
+use super::{
+    serving::{Share, Slot},
+    spec,
+};
 use crate::planner::findings::{Finding, condition};
 
 /// How many digits of a digest people are shown.
@@ -79,8 +82,10 @@ pub(super) struct Facts {
     pub(super) progress: Progress,
     /// What serves; `None`: nothing was ever loaded.
     pub(super) running: Option<Running>,
-    /// What it holds, and what others hold.
+    /// What it serves, and what others hold.
     pub(super) share: Share,
+    /// What it holds and what runs is not for: it waits for the newest version.
+    pub(super) waiting: BTreeSet<Slot>,
     /// Roles that it asks for and the component does not export.
     pub(super) missing: Vec<Role>,
     /// APIs among its own that the broker does not watch.
@@ -194,6 +199,9 @@ fn ready(facts: &Facts) -> Finding {
         // Writing to a String cannot fail.
         let _ = write!(message, "; Plugin {name}, which is older, serves {}", slots(&held));
     }
+    if !facts.waiting.is_empty() {
+        let _ = write!(message, "; {} waits for the newest version of the component", slots(&facts.waiting));
+    }
     if !facts.missing.is_empty() {
         let roles: Vec<&str> = facts.missing.iter().map(|role| role.name()).collect();
         let _ = write!(
@@ -206,7 +214,12 @@ fn ready(facts: &Facts) -> Finding {
         let apis: Vec<String> = facts.unwatched.iter().map(ToString::to_string).collect();
         let _ = write!(message, "; the broker watches no kind of {}: see --watch-kind", apis.join(", "));
     }
-    if !facts.missing.is_empty() {
+    if !facts.waiting.is_empty() {
+        match &facts.progress {
+            Progress::Failed(problem) => Finding::no(problem.reason, format!("{message}: {}", problem.message)),
+            Progress::Loading | Progress::Loaded => Finding::unknown(reason::LOADING, message),
+        }
+    } else if !facts.missing.is_empty() {
         Finding::no(reason::ROLE_MISSING, message)
     } else if holds.is_empty() {
         Finding::no(reason::SHADOWED, message)
@@ -216,14 +229,14 @@ fn ready(facts: &Facts) -> Finding {
 }
 
 /// `accept-filter and status-transformer of vms.g.io; accept-filter of disks.g.io`, by API.
-fn slots(slots: &BTreeSet<(ApiName, Role)>) -> String {
-    let mut apis: Vec<&ApiName> = slots.iter().map(|(api, _)| api).collect();
-    apis.dedup();
-    let of = |api: &ApiName| {
-        let roles = slots.iter().filter(|(other, _)| other == api).map(|(_, role)| role.name());
-        format!("{} of {api}", roles.collect::<Vec<_>>().join(" and "))
+fn slots(slots: &BTreeSet<Slot>) -> String {
+    let slots: Vec<&Slot> = slots.iter().collect();
+    let of = |slots: &[&Slot]| {
+        let roles: Vec<&str> = slots.iter().map(|(_, role)| role.name()).collect();
+        format!("{} of {}", roles.join(" and "), slots[0].0)
     };
-    apis.into_iter().map(of).collect::<Vec<_>>().join(", ")
+    // They are ordered by API.
+    slots.chunk_by(|(one, _), (next, _)| one == next).map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// The first digits of a digest.
@@ -266,6 +279,7 @@ mod tests {
             progress: Progress::Loaded,
             running: Some(running()),
             share: Share { holds, shadowed: BTreeMap::new() },
+            waiting: BTreeSet::new(),
             missing: vec![],
             unwatched: vec![],
         }
@@ -352,6 +366,17 @@ mod tests {
         );
         let facts = Facts { missing: vec![], unwatched: vec![api("vms")], ..facts };
         assert_found(&facts, READY, "True", reason::SERVING, &["watches no kind of vms.g.io"]);
+    }
+
+    #[test]
+    fn an_api_that_waits_for_the_newest_version_is_not_said_to_be_served() {
+        let waiting = BTreeSet::from([(api("disks"), Role::AcceptFilter), (api("disks"), Role::StatusTransformer)]);
+        let mut facts = Facts { progress: Progress::Loading, waiting, ..facts() };
+        let waits = "accept-filter and status-transformer of disks.g.io waits for the newest version";
+        assert_found(&facts, READY, "Unknown", reason::LOADING, &["it serves accept-filter of vms.g.io", waits]);
+        facts.progress = problem();
+        assert_found(&facts, READY, "False", reason::DIGEST_MISMATCH, &[waits, "it is another one"]);
+        assert_eq!(status(&facts, &PluginStatus::default(), &now(1)).apis, ["vms.g.io"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 use resource_broker_api::names::Gvk;
 use resource_broker_sandbox::{ApiName, CallError, CopyContext, Fault, Role, Sandbox};
 use tokio::time::Instant;
@@ -18,8 +18,8 @@ use crate::{
     plugins::Board,
 };
 
-/// When a call that was stopped at its deadline is tried again: the machine may have been busy.
-const AFTER_DEADLINE: Duration = Duration::from_mins(5);
+/// When a call that was stopped at its deadline is tried again: soon, since the machine may have been busy, and ever later.
+const AFTER_DEADLINE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// When a call is tried again that the broker could not make.
 const AFTER_HOST: Duration = Duration::from_secs(10);
 /// The least pause before a suspended plugin is asked again.
@@ -41,8 +41,18 @@ pub(super) struct Plugins {
 /// written anew for a number or for somebody else's failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    judge: Option<String>,
-    transform: Option<String>,
+    judge: Option<Told>,
+    transform: Option<Told>,
+    /// One call for all offers failed: until all of them are judged again, there is one for each provider.
+    apart: bool,
+}
+
+/// A failure as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    words: String,
+    /// How often in a row there was no answer in time.
+    late: u32,
 }
 
 /// What came of asking.
@@ -57,10 +67,21 @@ pub(super) struct Asked<T> {
 /// A plugin that gave no answer.
 struct Failed {
     failure: PluginFailure,
+    /// The same without what is only so for a while.
+    cause: String,
     /// When to ask again.
     again: Option<Duration>,
     /// The plugin was not asked at all.
     unasked: bool,
+    /// It did not answer in time.
+    late: bool,
+}
+
+/// What came of asking about offers.
+struct Judged {
+    verdicts: Vec<Verdict>,
+    /// When to ask again about those that could not be judged.
+    again: Option<Duration>,
 }
 
 impl Plugins {
@@ -70,7 +91,7 @@ impl Plugins {
             [(Role::AcceptFilter, questions.judge.is_some()), (Role::StatusTransformer, questions.transform.is_some())];
         let mut asked = roles.into_iter().filter(|(_, asked)| *asked).peekable();
         asked.peek()?;
-        let api = self.api(key);
+        let api = self.api(key)?;
         asked.find_map(|(role, _)| self.board.loading(&api, role))
     }
 
@@ -82,10 +103,12 @@ impl Plugins {
     /// The answers to all questions about one object.
     pub(super) async fn answer(&self, snapshot: &Snapshot, questions: Questions, said: &mut Said) -> Asked<Answers> {
         let Questions { judge, transform } = questions;
-        let api = self.api(&snapshot.key);
+        // The consumer has just been detached. Whose API it is cannot be told, so nobody is asked.
+        let Some(api) = self.api(&snapshot.key) else { return Asked::default() };
+        let Said { judge: judge_said, transform: transform_said, apart } = said;
         let judge = async {
             match judge {
-                Some(judge) => Some(self.judge(&api, snapshot, judge).await),
+                Some(judge) => Some(self.judge(&api, snapshot, judge, apart).await),
                 None => None,
             }
         };
@@ -96,8 +119,12 @@ impl Plugins {
             }
         };
         let (judge, transform) = futures::future::join(judge, transform).await;
-        let judge = judge.map(|judge| settle(judge, &mut said.judge));
-        let transform = transform.map(|transform| settle(transform, &mut said.transform));
+        let judge = judge.map(|judge| {
+            let again = judge.as_ref().ok().and_then(|judged| judged.again);
+            let asked = settle(judge.map(|judged| judged.verdicts), judge_said);
+            Asked { again: asked.again.or(again), ..asked }
+        });
+        let transform = transform.map(|transform| settle(transform, transform_said));
         let again = [judge.as_ref().and_then(|it| it.again), transform.as_ref().and_then(|it| it.again)];
         Asked {
             answer: Answers { judge: judge.map(|it| it.answer), transform: transform.map(|it| it.answer) },
@@ -130,38 +157,25 @@ impl Plugins {
         settle(answer, &mut said.judge)
     }
 
-    fn api(&self, key: &Key) -> ApiName {
-        let resource = self.cache.resource(&key.consumer, &key.gvk).map(|resource| resource.plural).unwrap_or_default();
-        ApiName { group: key.gvk.group.clone(), resource }
+    /// Whose API an object is of; `None` where its cluster is gone.
+    fn api(&self, key: &Key) -> Option<ApiName> {
+        let resource = self.cache.resource(&key.consumer, &key.gvk)?.plural;
+        Some(ApiName { group: key.gvk.group.clone(), resource })
     }
 
-    /// All offers in one call. Where that fails, one call for each provider: what one of them publishes must not keep
-    /// the others' from being judged.
-    async fn judge(&self, api: &ApiName, snapshot: &Snapshot, judge: Judge) -> Result<Vec<Verdict>, Failed> {
-        let offers: Vec<&Arc<Offer>> = judge.offers.iter().filter_map(|index| snapshot.offers.get(*index)).collect();
-        let failure = match self.judge_some(api, judge.object.clone(), &offers).await {
-            Ok(verdicts) => return Ok(verdicts),
-            Err(failure) => failure,
-        };
-        // The offers are ordered by provider.
-        let groups: Vec<&[&Arc<Offer>]> = offers.chunk_by(|one, next| one.provider == next.provider).collect();
-        if groups.len() < 2 || failure.unasked {
-            return Err(failure);
-        }
-        let mut verdicts = Vec::with_capacity(offers.len());
-        for group in groups {
-            match self.judge_some(api, judge.object.clone(), group).await {
-                Ok(judged) => verdicts.extend(judged),
-                Err(failed) => verdicts.extend(group.iter().map(|_| Verdict::Failed(failed.failure.message.clone()))),
-            }
-        }
-        if verdicts.iter().all(|verdict| matches!(verdict, Verdict::Failed(_))) {
-            return Err(failure);
-        }
-        Ok(verdicts)
+    async fn judge(
+        &self,
+        api: &ApiName,
+        snapshot: &Snapshot,
+        judge: Judge,
+        apart: &mut bool,
+    ) -> Result<Judged, Failed> {
+        let offers: Vec<_> =
+            judge.offers.iter().filter_map(|index| snapshot.offers.get(*index)).map(Arc::clone).collect();
+        judge_in_parts(&offers, apart, |some| self.judge_some(api, judge.object.clone(), some)).await
     }
 
-    async fn judge_some(&self, api: &ApiName, object: String, offers: &[&Arc<Offer>]) -> Result<Vec<Verdict>, Failed> {
+    async fn judge_some(&self, api: &ApiName, object: String, offers: Vec<Arc<Offer>>) -> Result<Vec<Verdict>, Failed> {
         let offers = offers.iter().map(|offer| resource_broker_sandbox::Offer {
             provider: offer.provider.to_string(),
             name: format!("{}/{}", offer.namespace, offer.name),
@@ -195,8 +209,10 @@ impl Plugins {
         let read = |status: String| serde_json::from_str(&status);
         status.map(read).transpose().map_err(|error: serde_json::Error| Failed {
             failure: PluginFailure { message: format!("the status plugin's answer is no JSON: {error}") },
+            cause: "the status plugin's answer is no JSON".into(),
             again: None,
             unasked: false,
+            late: false,
         })
     }
 
@@ -212,44 +228,119 @@ fn api_of_offer(snapshot: &OfferSnapshot) -> ApiName {
     ApiName { group: gvk.group, resource: text("resource") }
 }
 
+/// All offers in one call. Where that fails, one call for each provider: what one of them publishes must not keep the
+/// others' from being judged. That holds for a plugin that is suspended, too: were its trial calls always for all offers, the
+/// one that it fails at would suspend it for ever. So the providers come in another order each time.
+async fn judge_in_parts<Asking>(
+    offers: &[Arc<Offer>],
+    apart: &mut bool,
+    ask: impl Fn(Vec<Arc<Offer>>) -> Asking,
+) -> Result<Judged, Failed>
+where
+    Asking: Future<Output = Result<Vec<Verdict>, Failed>>,
+{
+    // The offers are ordered by provider.
+    let groups: Vec<&[Arc<Offer>]> = offers.chunk_by(|one, next| one.provider == next.provider).collect();
+    let mut whole = None;
+    if groups.len() < 2 || !*apart {
+        match ask(offers.to_vec()).await {
+            Ok(verdicts) => {
+                *apart = false;
+                return Ok(Judged { verdicts, again: None });
+            }
+            Err(failed) => {
+                *apart = groups.len() >= 2;
+                if !*apart || failed.unasked {
+                    return Err(failed);
+                }
+                whole = Some(failed);
+            }
+        }
+    }
+    let mut order: Vec<_> = groups.iter().enumerate().collect();
+    order.shuffle(&mut rand::rng());
+    let mut verdicts = vec![Vec::new(); groups.len()];
+    let mut failures = Vec::new();
+    for (index, group) in order {
+        verdicts[index] = match ask(group.to_vec()).await {
+            Ok(verdicts) => verdicts,
+            Err(failed) => {
+                let verdict = Verdict::Failed(failed.cause.clone());
+                failures.push(failed);
+                vec![verdict; group.len()]
+            }
+        };
+    }
+    *apart = !failures.is_empty();
+    if failures.len() < groups.len() {
+        let again = |failed: &Failed| if failed.late { Some(AFTER_DEADLINE.1) } else { failed.again };
+        return Ok(Judged { verdicts: verdicts.concat(), again: failures.iter().filter_map(again).min().map(spread) });
+    }
+    let again = whole.iter().chain(&failures).filter_map(|failed| failed.again).min();
+    let late = whole.iter().chain(&failures).any(|failed| failed.late);
+    // What it said itself says more than that it was not asked.
+    failures.sort_by_key(|failed| failed.unasked);
+    match whole.into_iter().chain(failures).next() {
+        Some(failed) => Err(Failed { again, late, ..failed }),
+        None => Ok(Judged { verdicts: Vec::new(), again: None }),
+    }
+}
+
 fn failed(role: &str, api: &ApiName, error: &CallError) -> Failed {
     let group = if api.group.is_empty() { "core" } else { &api.group };
+    let say = |why: &dyn std::fmt::Display| format!("the {role} plugin of {}.{group} failed: {why}", api.resource);
     // How long a suspension lasts is in the schedule, not in the text: it differs in every look.
-    let why = match error {
+    let (message, cause) = match error {
         CallError::Suspended { message, .. } => {
-            format!("{message}; it failed too often in a row, and is asked only now and then")
+            let cause = say(message);
+            (format!("{cause}; it failed too often in a row, and is asked only now and then"), cause)
         }
-        other => other.to_string(),
+        other => (say(other), say(other)),
     };
-    let spread = rand::rng().random_range(1.0..2.0);
     let again = match error {
         CallError::Suspended { retry_in, .. } => Some(*retry_in.max(&AFTER_SUSPENSION)),
-        CallError::Deadline { .. } => Some(AFTER_DEADLINE),
+        CallError::Deadline { .. } => Some(AFTER_DEADLINE.0),
         CallError::Host { .. } => Some(AFTER_HOST),
         // The same question gets the same answer, and another plugin has all objects looked at again.
         _ => None,
     };
     Failed {
-        failure: PluginFailure { message: format!("the {role} plugin of {}.{group} failed: {why}", api.resource) },
-        again: again.map(|again| again.mul_f64(spread)),
+        failure: PluginFailure { message },
+        cause,
+        again,
         unasked: matches!(error, CallError::Suspended { .. }) || error.fault() == Fault::Host,
+        late: matches!(error, CallError::Deadline { .. }),
     }
 }
 
+/// Those that wait for the same do not all come back at once.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(1.0..2.0))
+}
+
 /// The answer with the words that stand.
-fn settle<T>(answer: Result<T, Failed>, said: &mut Option<String>) -> Asked<Result<T, PluginFailure>> {
+fn settle<T>(answer: Result<T, Failed>, said: &mut Option<Told>) -> Asked<Result<T, PluginFailure>> {
     match answer {
         Ok(answer) => {
             *said = None;
             Asked { answer: Ok(answer), again: None }
         }
-        Err(Failed { failure, again, unasked }) => {
+        Err(Failed { failure, again, unasked, late: is_late, .. }) => {
             let suspended = unasked && again.is_some();
-            let message = match said.take() {
-                Some(before) if suspended || same_words(&before, &failure.message) => before,
+            let before = said.take();
+            let late = match &before {
+                before if is_late => before.as_ref().map_or(0, |before| before.late).saturating_add(1),
+                Some(before) if suspended => before.late,
+                _ => 0,
+            };
+            let message = match before {
+                Some(before) if suspended || same_words(&before.words, &failure.message) => before.words,
                 _ => failure.message,
             };
-            *said = Some(message.clone());
+            let doubled = 1 << late.saturating_sub(1).min(10);
+            let again = again
+                .map(|again| spread(if is_late { again.saturating_mul(doubled).min(AFTER_DEADLINE.1) } else { again }));
+            *said = Some(Told { words: message.clone(), late });
             Asked { answer: Err(PluginFailure { message }), again }
         }
     }
@@ -263,6 +354,8 @@ pub(super) fn same_words(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use resource_broker_api::names::ClusterName;
+
     use super::*;
 
     fn api() -> ApiName {
@@ -277,7 +370,7 @@ mod tests {
         CallError::Suspended { plugin: "p".into(), message: "boom".into(), retry_in: Duration::from_secs(seconds) }
     }
 
-    fn say(error: &CallError, said: &mut Option<String>) -> Asked<Result<(), PluginFailure>> {
+    fn say(error: &CallError, said: &mut Option<Told>) -> Asked<Result<(), PluginFailure>> {
         settle(Err(failed("filter", &api(), error)), said)
     }
 
@@ -311,6 +404,91 @@ mod tests {
         assert_eq!(again(&trap("boom")), None);
         let unavailable = CallError::Unavailable { plugin: "p".into(), reason: "no key".into() };
         assert_eq!(again(&unavailable), None, "whoever loads it has objects looked at again");
+    }
+
+    #[test]
+    fn who_does_not_answer_in_time_is_asked_again_soon_and_then_ever_later() {
+        let late = CallError::Deadline { plugin: "p".into(), limit: Duration::from_secs(1) };
+        let mut said = None;
+        for pause in [5, 10, 20, 40, 80, 160, 300, 300] {
+            let again = say(&late, &mut said).again.unwrap().as_secs();
+            assert!((pause..=2 * pause).contains(&again), "{again} s, not {pause} s or some more");
+            // That it was spared in between says nothing.
+            say(&suspended(1), &mut said);
+        }
+        settle(Ok(()), &mut said);
+        assert!(say(&late, &mut said).again.unwrap().as_secs() <= 10, "an answer ends it");
+    }
+
+    /// One offer of each of these providers.
+    fn offers(providers: &[&str]) -> Vec<Arc<Offer>> {
+        let offer = |name: &&str| {
+            let provider = ClusterName::new(resource_broker_api::names::Role::Provider, *name);
+            Arc::new(Offer { provider, namespace: "default".into(), name: "o".into(), filters: vec![] })
+        };
+        providers.iter().map(offer).collect()
+    }
+
+    /// How a plugin answers that crashes where `bad` offers something.
+    fn crashes_at(bad: &str, offers: &[Arc<Offer>]) -> Result<Vec<Verdict>, Failed> {
+        if offers.iter().any(|offer| offer.provider.name == bad) {
+            return Err(failed("filter", &api(), &trap("boom")));
+        }
+        Ok(vec![Verdict::Accepted; offers.len()])
+    }
+
+    #[tokio::test]
+    async fn what_one_provider_publishes_does_not_keep_the_others_from_being_judged() {
+        let offers = offers(&["a", "b", "c"]);
+        let mut apart = false;
+        let judged = judge_in_parts(&offers, &mut apart, async |some: Vec<_>| crashes_at("b", &some)).await;
+        let Ok(judged) = judged else { panic!("no verdicts") };
+        let crash = Verdict::Failed(failed("filter", &api(), &trap("boom")).cause);
+        assert_eq!(judged.verdicts, [Verdict::Accepted, crash, Verdict::Accepted], "in the order of the offers");
+        assert!(apart, "the next look does not begin with what crashes it");
+        let judged = judge_in_parts(&offers, &mut apart, async |some: Vec<_>| {
+            assert_eq!(some.len(), 1);
+            crashes_at("nobody", &some)
+        });
+        assert!(judged.await.is_ok_and(|judged| judged.verdicts.len() == 3 && judged.again.is_none()));
+        assert!(!apart, "all were judged");
+    }
+
+    #[tokio::test]
+    async fn a_suspension_by_one_providers_offer_does_not_keep_the_others_from_being_judged() {
+        let offers = offers(&["good", "poison"]);
+        let (mut apart, mut accepted) = (false, false);
+        for _ in 0..64 {
+            // Each look finds the plugin suspended, but for one trial call, and that is its first.
+            let is_open = std::cell::Cell::new(true);
+            let trial = std::cell::Cell::new(true);
+            let judged = judge_in_parts(&offers, &mut apart, async |some: Vec<_>| {
+                if is_open.get() && !trial.replace(false) {
+                    return Err(failed("filter", &api(), &suspended(1)));
+                }
+                let answer = crashes_at("poison", &some);
+                is_open.set(answer.is_err());
+                answer
+            });
+            match judged.await {
+                Ok(judged) => accepted |= judged.verdicts.first() == Some(&Verdict::Accepted),
+                Err(failed) => assert!(failed.again.is_some(), "it is asked again"),
+            }
+        }
+        assert!(accepted);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_judged_in_time_is_asked_again() {
+        let late = CallError::Deadline { plugin: "p".into(), limit: Duration::from_secs(1) };
+        let (offers, mut apart) = (offers(&["a", "b"]), false);
+        let judged = judge_in_parts(&offers, &mut apart, async |some: Vec<Arc<Offer>>| {
+            if some.iter().any(|offer| offer.provider.name == "b") {
+                return Err(failed("filter", &api(), &late));
+            }
+            Ok(vec![Verdict::Refused(vec!["no".into()])])
+        });
+        assert!(judged.await.is_ok_and(|judged| judged.again.is_some_and(|again| again >= AFTER_DEADLINE.1)));
     }
 
     #[test]

