@@ -145,11 +145,13 @@ impl Id {
         let id = id.to_ascii_lowercase();
         // A revision says which upload it is, not which model.
         let id = id.split('@').next().unwrap_or_default();
-        let id = ["hf.co/", "huggingface.co/", "hf:"].iter().find_map(|host| id.strip_prefix(host)).unwrap_or(id);
-        let (publisher, name) = match id.rsplit_once('/') {
+        let hosted = ["hf.co/", "huggingface.co/", "hf:"].iter().find_map(|host| id.strip_prefix(host));
+        let (publisher, name) = match hosted.unwrap_or(id).rsplit_once('/') {
+            // Whoever calls himself so there is not the library of ollama.
+            Some(("library", name)) if hosted.is_some() => (Some("hf.co/library"), name),
             Some(("library", name)) => (None, name),
             Some((publisher, name)) => (Some(publisher), name),
-            None => (None, id),
+            None => (None, hosted.unwrap_or(id)),
         };
         let (name, tag) = match name.split_once(':') {
             Some((name, tag)) => (name, Some(tag)),

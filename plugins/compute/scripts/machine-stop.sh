@@ -7,7 +7,9 @@ if [ -z "$state" ]; then
     say "the old end has no URL for its state: what it answered is all that is known"
     exit 0
 fi
-until ask from GET "$state" | grep -q -i -E 'stopped|halted|off|succeeded'; do
+# Whole words, as off is a part of many others; with what joins the words of Powered-Off, POWER_OFF and SHUTOFF.
+until ask from GET "$state" |
+    grep -q -i -E '(^|[^a-z])(stopped|halted|succeeded|((power|powered|shut)[ _-]?)?off)([^a-z]|$)'; do
     say "waiting until the old machine has stopped"
     sleep 5
 done

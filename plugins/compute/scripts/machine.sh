@@ -12,7 +12,11 @@ ask() {
 disks() {
     # Assigned on a line of its own, so that a missing key ends the script.
     urls=$(need "$1" $DISK_URL_KEYS)
-    printf '%s\n' "$urls" | tr ' ' '\n' | sed '/^$/d'
+    urls=$(printf '%s\n' "$urls" | tr ' ' '\n' | sed '/^$/d')
+    if [ -z "$urls" ]; then
+        fail "the $1 end names no disk under any of: $DISK_URL_KEYS"
+    fi
+    printf '%s\n' "$urls"
 }
 
 # format END: how its disks are written.

@@ -263,7 +263,7 @@ fn a_machine_is_stopped_with_the_ends_token() {
         "curl",
         r#"cat >>"$HOME/config"
 case "$*" in
-*state*) if [ -f "$HOME/asked" ]; then echo Stopped; else touch "$HOME/asked"; echo Running; fi ;;
+*state*) if [ -f "$HOME/asked" ]; then echo Stopped; else touch "$HOME/asked"; echo '{"state": "Running", "offset": 0}'; fi ;;
 esac"#,
     );
     let outcome = stage.run();
@@ -312,6 +312,10 @@ fn disks_that_do_not_fit_are_not_written() {
     let stage = machine("copy-nothing", "copy");
     stage.program("qemu-img", QEMU);
     assert!(!stage.run().success, "an end without disks is no empty machine");
+    stage.secret("from", &[("diskURL", " \n")]);
+    stage.secret("to", &[("diskURL", " ")]);
+    let outcome = stage.run();
+    assert!(!outcome.success && outcome.said.contains("the from end names no disk"), "{}", outcome.said);
 }
 
 #[test]

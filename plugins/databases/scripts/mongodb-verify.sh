@@ -7,11 +7,21 @@ documents() {
     END_DATABASE=$(value "$1" $DATABASE_KEYS)
     export END_URI END_DATABASE
     mongosh --nodb --quiet --norc --eval '
-        const connection = connect(process.env.END_URI);
+        const uri = process.env.END_URI;
+        const connection = connect(uri);
         const name = process.env.END_DATABASE;
-        const database = name ? connection.getSiblingDB(name) : connection;
-        database.getCollectionNames().filter(each => !each.startsWith("system.")).sort()
-            .forEach(each => print(each + "\t" + database.getCollection(each).countDocuments({})));'
+        const count = (database, prefix) => database.getCollectionNames()
+            .filter(each => !each.startsWith("system.")).sort()
+            .forEach(each => print(prefix + each + "\t" + database.getCollection(each).countDocuments({})));
+        if (name) {
+            count(connection.getSiblingDB(name), "");
+        } else if (/^[^:]+:\/\/[^\/]+\/[^?]/.test(uri)) {
+            count(connection, "");
+        } else {
+            // No database is named, and so all were dumped.
+            connection.getMongo().getDBNames().filter(each => !["admin", "config", "local"].includes(each)).sort()
+                .forEach(each => count(connection.getSiblingDB(each), each + "."));
+        }'
 }
 
 documents from >"${WORK:-/work}/from"

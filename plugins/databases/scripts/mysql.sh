@@ -1,3 +1,8 @@
+# quoted TEXT: with the two characters escaped that end or continue a quoted value of an option file.
+quoted() {
+    printf '%s' "$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g'
+}
+
 # options END: writes a client's option file for one end, so that the password is on no command line, and prints its name.
 options() {
     my_host=$(need "$1" $HOST_KEYS)
@@ -5,8 +10,8 @@ options() {
     my_password=$(need "$1" $PASSWORD_KEYS)
     my_port=$(value "$1" $PORT_KEYS)
     my_file="${WORK:-/work}/$1.cnf"
-    # Quoted, with the two characters escaped that end or continue a quoted value.
-    my_password=$(printf '%s' "$my_password" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g')
+    my_user=$(quoted "$my_user")
+    my_password=$(quoted "$my_password")
     printf '[client]\nhost="%s"\nport=%s\nuser="%s"\npassword="%s"\nconnect-timeout=15\n' \
         "$my_host" "${my_port:-3306}" "$my_user" "$my_password" >"$my_file"
     if [ "${TLS:-prefer}" = require ]; then

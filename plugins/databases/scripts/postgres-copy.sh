@@ -1,9 +1,11 @@
 # Copies a database: a dump to the scratch volume, then one transaction at the new end, so that a failure leaves nothing
 # half restored and a second try begins anew.
 
+# The database is read-only already where an earlier try was stopped by force; the session must not be.
 freeze() {
     say "making the old database read-only"
     pg from psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 >/dev/null <<'SQL'
+SET default_transaction_read_only = off;
 SELECT format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()) \gexec
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid();

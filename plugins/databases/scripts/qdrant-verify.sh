@@ -7,6 +7,9 @@ points() {
         counted=$(http "$1" "/collections/$(encode "$collection")/points/count" --request POST \
             --header 'content-type: application/json' --data '{"exact":true}')
         count=$(printf '%s\n' "$counted" | sed -n 's/.*"count":\([0-9]*\).*/\1/p')
+        if [ -z "$count" ]; then
+            fail "the $1 end does not say how many points the collection $collection has"
+        fi
         printf '%s\t%s\n' "$collection" "$count"
     done <"${WORK:-/work}/collections"
 }

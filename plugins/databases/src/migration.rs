@@ -293,8 +293,10 @@ fn replication_steps(engine: &str, default_image: &str, client: &str, settings: 
     variables.push(("CLIENT".to_owned(), client.to_owned()));
     variables.push(("PAUSE_MS".to_owned(), (u64::from(settings.pause_seconds) * 1000).to_string()));
     let common = include_str!("../scripts/redis.sh");
-    let replicate = script(&[common, include_str!("../scripts/redis-replicate.sh")]);
-    let promote = script(&[common, include_str!("../scripts/redis-promote.sh")]);
+    let follow = include_str!("../scripts/redis-replicate.sh");
+    let replicate = script(&[common, follow]);
+    // What restarted since then, or was promoted by a try that failed later, follows no more; the old end went on.
+    let promote = script(&[common, follow, include_str!("../scripts/redis-promote.sh")]);
     vec![
         Step {
             name: "replicate",

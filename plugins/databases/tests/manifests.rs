@@ -119,6 +119,15 @@ fn what_somebody_writes_as_version_never_becomes_an_image() {
 }
 
 #[test]
+fn redis_is_made_to_follow_in_both_stages() {
+    let spec = json!({"engine": "redis", "version": "7.2"});
+    for stage in ["replicate", "promote"] {
+        let job = render(&json!({}), json!({}), &spec, &spec, stage).to_string();
+        assert!(job.contains(r#"cli to REPLICAOF \"$from_host\""#), "{stage}");
+    }
+}
+
+#[test]
 fn settings_are_in_every_job() {
     let settings = json!({"migration": {"freeze": false, "tls": "require", "pods": {
         "images": {"postgres": "example/postgres:1"},

@@ -43,7 +43,7 @@ const POSTGRES_COPY: &[&str] = &[include_str!("../scripts/postgres.sh"), include
 
 fn postgres(name: &str) -> Scene {
     let scene = ends(name);
-    let psql = r#"sql=$(cat); case "$sql" in *RESET*) what=thaw ;; *) what=freeze ;; esac
+    let psql = r#"sql=$(cat); case "$sql" in *RESET*) what=thaw ;; "SET default_transaction_read_only = off;"*) what=freeze ;; *) what=stuck ;; esac
 echo "psql $PGHOST $PGUSER $PGDATABASE $PGPORT $PGSSLMODE $what" >>"$CALLS""#;
     scene.program("psql", psql).unwrap();
     scene.program("pg_dump", r#"echo "pg_dump $PGHOST $PGPASSWORD" >>"$CALLS""#).unwrap();
@@ -112,6 +112,7 @@ const MYSQL: &str = include_str!("../scripts/mysql.sh");
 #[test]
 fn mysql_is_thawed_when_the_restore_fails_and_its_password_is_in_no_argument() {
     let scene = ends("mysql-copy");
+    scene.write("from/1/username", r#"a"b\c"#).unwrap();
     let client = r#"case "$*" in *"READ ONLY"*) echo "$*" | sed 's/.*READ/READ/' >>"$CALLS" ;; *) cat >/dev/null; echo restore >>"$CALLS"; exit 4 ;; esac
 echo "$*" >>"$CALLS.arguments""#;
     scene.program("mysql", client).unwrap();
@@ -121,6 +122,7 @@ echo "$*" >>"$CALLS.arguments""#;
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(scene.calls(), ["READ ONLY = 1", "dump", "restore", "READ ONLY = 0"]);
     let options = scene.read("work/from.cnf");
+    assert!(options.contains(r#"user="a\"b\\c""#), "{options}");
     assert!(options.contains(r#"password="p\"a\\ss $(x)""#) && options.contains("ssl-mode=REQUIRED"), "{options}");
     assert!(!scene.read("calls.arguments").contains("ss $(x)"));
 }
@@ -135,12 +137,46 @@ fn mysql_tables_are_counted_one_by_one() {
     assert_eq!(scene.calls(), ["`a b`", "```c```", "`a b`", "```c```"]);
 }
 
+const PROMOTE: &[&str] = &[
+    include_str!("../scripts/redis.sh"),
+    include_str!("../scripts/redis-replicate.sh"),
+    include_str!("../scripts/redis-promote.sh"),
+];
+
+#[test]
+fn redis_that_follows_no_more_is_made_to_follow_again_before_it_is_promoted() {
+    let scene = ends("redis-restarted");
+    let client = r#"echo "$*" | sed 's/.*--no-auth-warning //' >>"$CALLS"
+case "$*" in
+*"REPLICAOF old.example"*) : >"$WORK/follows" ;;
+*INFO*) if [ -f "$WORK/follows" ]; then link=up; else link=; echo role:master; fi
+printf 'master_link_status:%s\r\nmaster_sync_in_progress:0\r\nmaster_repl_offset:70\r\nslave_repl_offset:70\r\n' "$link" ;;
+esac"#;
+    scene.program("redis-cli", client).unwrap();
+    succeeded(&run(&scene, PROMOTE, &[("CLIENT", "redis-cli"), ("PAUSE_MS", "4000")]));
+    let calls = scene.calls();
+    let at =
+        |what: &str| calls.iter().position(|call| call.contains(what)).unwrap_or_else(|| panic!("{what}: {calls:?}"));
+    assert!(at("REPLICAOF old.example 6379") < at("CLIENT PAUSE") && at("CLIENT PAUSE") < at("REPLICAOF NO ONE"));
+}
+
+#[test]
+fn ends_of_redis_that_say_nothing_have_not_caught_up() {
+    let scene = ends("redis-mute");
+    let client = r#"case "$*" in *new.example*INFO*) printf 'master_link_status:up\nmaster_sync_in_progress:0\n' ;; esac
+echo "$*" >>"$CALLS""#;
+    scene.program("redis-cli", client).unwrap();
+    let output = run(&scene, PROMOTE, &[("CLIENT", "redis-cli"), ("PAUSE_MS", "2000")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!scene.calls().iter().any(|call| call.contains("NO ONE")));
+}
+
 #[test]
 fn redis_is_promoted_only_when_it_has_caught_up() {
-    let parts = &[include_str!("../scripts/redis.sh"), include_str!("../scripts/redis-promote.sh")];
+    let parts = PROMOTE;
     let scene = ends("redis-promote");
     let client = r#"echo "$*" | sed 's/.*--no-auth-warning //' >>"$CALLS"
-case "$*" in *INFO*) printf 'role:slave\r\nmaster_repl_offset:%s\r\nslave_repl_offset:%s\r\n' "$OLD" 70 ;; esac"#;
+case "$*" in *INFO*) printf 'master_link_status:up\r\nmaster_sync_in_progress:0\r\nmaster_repl_offset:%s\r\nslave_repl_offset:%s\r\n' "$OLD" 70 ;; esac"#;
     scene.program("redis-cli", client).unwrap();
     succeeded(&run(&scene, parts, &[("CLIENT", "redis-cli"), ("PAUSE_MS", "4000"), ("OLD", "70")]));
     let calls = scene.calls();
@@ -197,6 +233,56 @@ fn an_old_end_that_does_not_answer_is_no_empty_one() {
     let output = run(&scene, &[QDRANT, include_str!("../scripts/qdrant-copy.sh")], &[]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(scene.termination().contains("the from end does not answer /collections"));
+}
+
+#[test]
+fn an_end_of_qdrant_that_counts_nothing_is_no_equal_one() {
+    let scene = ends("qdrant-uncounted");
+    let curl = r#"cat >/dev/null; for last; do :; done
+case "$*" in
+*/points/count*) echo '{"status":"ok"}' ;;
+*/collections) echo '{"result":{"collections":[{"name":"a"}]}}' ;;
+esac"#;
+    scene.program("curl", curl).unwrap();
+    let output = run(&scene, &[QDRANT, include_str!("../scripts/qdrant-verify.sh")], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(scene.termination().contains("does not say how many points"), "{}", scene.termination());
+}
+
+/// A stand-in for the shell of `MongoDB`, with two databases; the old end has one document more in the second.
+const MONGOSH: &str = r#"for program; do :; done
+exec node -e '
+const old = process.env.END_URI.includes("old");
+const counts = { shop: { a: 1 }, stock: { b: old ? 3 : 2 }, admin: { c: old ? 1 : 2 }, test: {} };
+const database = name => ({
+    getCollectionNames: () => Object.keys(counts[name]),
+    getCollection: each => ({ countDocuments: () => counts[name][each] }),
+    getSiblingDB: database,
+    getMongo: () => ({ getDBNames: () => Object.keys(counts) }),
+});
+const connect = uri => database(new URL(uri).pathname.slice(1) || "test");
+const print = console.log;
+eval(process.argv[1]);' "$program""#;
+
+#[test]
+fn every_database_is_compared_where_none_is_named() {
+    if std::process::Command::new("node").arg("--version").output().is_err() {
+        eprintln!("skipped: the stand-in needs node");
+        return;
+    }
+    let parts = &[include_str!("../scripts/mongodb.sh"), include_str!("../scripts/mongodb-verify.sh")];
+    for (path, equal) in [("", false), ("/?tls=true", false), ("/shop?tls=true", true), ("/stock", false)] {
+        let scene = ends("mongodb-verify");
+        for (end, host) in [("from/1", "old"), ("to/0", "new")] {
+            fs::remove_file(scene.root().join(end).join("database")).unwrap();
+            scene.write(&format!("{end}/uri"), &format!("mongodb://app:p@{host}.example{path}")).unwrap();
+        }
+        scene.program("mongosh", MONGOSH).unwrap();
+        let output = run(&scene, parts, &[]);
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), equal, "{path}: {log}");
+        assert!(equal || log.contains("numbers of documents differ"), "{path}: {log}");
+    }
 }
 
 #[test]

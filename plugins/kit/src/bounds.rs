@@ -92,6 +92,10 @@ impl<M: Measure> Bounds<M> {
                 format!("is less than {min}: ask for {min} or more"),
             ));
         }
+        // No bound is negative, and what is may mean no bound at all to the provider: -1 as a retention is for ever.
+        if self.min.is_none() && !self.is_empty() && value.atoms() < 0 {
+            broken.push(Broken::new("min", "at least 0", "is negative: ask for 0 or more"));
+        }
         if let Some(max) = self.max.as_ref().filter(|max| value.atoms() > max.atoms()) {
             broken.push(Broken::new(
                 "max",
@@ -319,6 +323,19 @@ mod tests {
             ("11", vec!["max"]),
         ] {
             assert_eq!(rules(&sizes, value), broken, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_negative_is_within_no_bounds() {
+        for (json, value, broken) in [
+            (json!({"max": "10Gi"}), "-1", vec!["min"]),
+            (json!({"multipleOf": "1Gi"}), "-1Gi", vec!["min"]),
+            (json!({"min": "1Gi"}), "-1Gi", vec!["min"]),
+            (json!({"max": "10Gi"}), "0", vec![]),
+            (json!({}), "-1Gi", vec![]),
+        ] {
+            assert_eq!(rules(&bounds::<Size>(json.clone()), value), broken, "{json}: {value}");
         }
     }
 

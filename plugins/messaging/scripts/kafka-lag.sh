@@ -4,8 +4,15 @@
 # offsets END TIME: lines of TOPIC:PARTITION OFFSET, sorted; TIME -2 is the first offset, -1 the last.
 offsets() {
     bootstrap=$(sed -n 's/^bootstrap.servers=//p' "${WORK:-/work}/$1.properties")
-    raw=$(kafka-get-offsets.sh --bootstrap-server "$bootstrap" --command-config "${WORK:-/work}/$1.properties" \
-        --exclude-internal-topics --topic "$TOPICS" --time "$2")
+    # The program fails where no topic fits, as at the new end until the mirror has made the first one.
+    if ! raw=$(kafka-get-offsets.sh --bootstrap-server "$bootstrap" --command-config "${WORK:-/work}/$1.properties" \
+        --exclude-internal-topics --topic "$TOPICS" --time "$2"); then
+        if [ "$1" = from ]; then
+            fail "the from end has no topic like $TOPICS, or does not answer; see the log"
+        fi
+        say "the new end has no topic like $TOPICS yet, or does not answer"
+        raw=
+    fi
     printf '%s\n' "$raw" | awk -F: 'NF == 3 && $1 !~ /^(mm2-|heartbeats$)/ && $1 !~ /\.checkpoints\.internal$/ {
         print $1 ":" $2, $3 }' | sort
 }

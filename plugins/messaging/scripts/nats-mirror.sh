@@ -4,10 +4,13 @@
 listed=$(streams from)
 for name in $listed; do
     if nats --context to stream info "$name" --json >"${WORK:-/work}/existing.json" 2>/dev/null; then
+        if [ "$(jq '.config.sources // [] | length' "${WORK:-/work}/existing.json")" -eq 0 ]; then
+            fail "the new end has a stream $name that takes nothing from the old one: remove it, or move to another offer"
+        fi
         say "the stream $name is there already"
         continue
     fi
-    nats --context from stream info "$name" --json >"${WORK:-/work}/info.json"
+    stream_info from "$name" >"${WORK:-/work}/info.json"
     jq --arg api "$API_PREFIX" '.config
         | del(.mirror, .sources, .subjects, .subject_transform, .republish, .placement)
         | .sources = [{name: .name, external: {api: $api}}]' "${WORK:-/work}/info.json" >"${WORK:-/work}/stream.json"
@@ -17,9 +20,9 @@ done
 
 for name in $listed; do
     while true; do
-        lag=$(nats --context to stream info "$name" --json | jq '[.sources[]?.lag // 0] | add // 0')
+        lag=$(missing "$name")
         say "messages of $name missing at the new end: $lag"
-        if [ "${lag:-1}" -le "$MAX_LAG" ]; then
+        if [ "$lag" -le "$MAX_LAG" ]; then
             break
         fi
         sleep "$POLL_SECONDS"

@@ -8,8 +8,8 @@ while true; do
     now=
     lag=0
     for name in $listed; do
-        last=$(nats --context from stream info "$name" --json | jq '.state.last_seq')
-        behind=$(nats --context to stream info "$name" --json | jq '[.sources[]?.lag // 0] | add // 0')
+        behind=$(missing "$name")
+        last=$(jq '.state.last_seq' "${WORK:-/work}/old.json")
         now="$now $name:$last"
         lag=$((lag + behind))
     done
@@ -27,10 +27,10 @@ while true; do
 done
 
 for name in $listed; do
-    nats --context from stream info "$name" --json | jq '.config.subjects' >"${WORK:-/work}/subjects.json"
-    nats --context to stream info "$name" --json |
-        jq --slurpfile subjects "${WORK:-/work}/subjects.json" '.config | del(.sources) | .subjects = $subjects[0]' \
-            >"${WORK:-/work}/stream.json"
+    stream_info from "$name" >"${WORK:-/work}/old.json"
+    stream_info to "$name" >"${WORK:-/work}/new.json"
+    jq --slurpfile old "${WORK:-/work}/old.json" '.config | del(.sources) | .subjects = $old[0].config.subjects' \
+        "${WORK:-/work}/new.json" >"${WORK:-/work}/stream.json"
     say "the stream $name stands on its own"
     nats --context to stream edit "$name" --config "${WORK:-/work}/stream.json" --force >/dev/null
 done

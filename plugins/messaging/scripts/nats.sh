@@ -25,5 +25,25 @@ nats_context to
 
 # streams END: the names of its streams, one a line.
 streams() {
-    nats --context "$1" stream ls --names --json | jq --raw-output '.[]?'
+    # Not one pipeline: the failure of its first command would be no failure.
+    nats --context "$1" stream ls --names --json >"${WORK:-/work}/streams.json" ||
+        fail "the $1 end does not list its streams; see the log"
+    jq --raw-output '.[]?' "${WORK:-/work}/streams.json"
+}
+
+# stream_info END NAME: how a stream stands.
+stream_info() {
+    nats --context "$1" stream info "$2" --json >"${WORK:-/work}/$1-info.json" ||
+        fail "the $1 end does not say how its stream $2 stands; see the log"
+    cat "${WORK:-/work}/$1-info.json"
+}
+
+# missing NAME: how many messages of a stream the new end still has to fetch. A source that has never been heard of says
+# that nothing is missing; then it is all that the old end has.
+missing() {
+    stream_info from "$1" >"${WORK:-/work}/old.json"
+    stream_info to "$1" >"${WORK:-/work}/new.json"
+    jq --slurpfile old "${WORK:-/work}/old.json" \
+        '[.sources[]? | if (.active // 0) < 0 then $old[0].state.messages // 0 else .lag // 0 end] | add // 0' \
+        "${WORK:-/work}/new.json"
 }

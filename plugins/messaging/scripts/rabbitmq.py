@@ -84,9 +84,17 @@ class End:
         return json.loads(text) if text else None
 
 
+def definitions_of(old):
+    """What the virtual host of the old end has; a failure if there is no such virtual host, which is no empty one."""
+    definitions = old.call("GET", f"definitions/{old.vhost}")
+    if definitions is None:
+        fail(f"the {old.name} end has no virtual host {SETTING('VHOST', '/')!r}: set migration.rabbitmq.vhost to the one to move")
+    return definitions
+
+
 def prepare(old, new):
     """Copies exchanges, queues, bindings and policies. Users and permissions are each end's own."""
-    definitions = old.call("GET", f"definitions/{old.vhost}") or {}
+    definitions = definitions_of(old)
     kept = {name: definitions.get(name, []) for name in ("exchanges", "queues", "bindings", "policies")}
     new.call("POST", f"definitions/{new.vhost}", kept)
     print(f"{len(kept['queues'])} queues and {len(kept['exchanges'])} exchanges are at the new end", flush=True)
@@ -99,7 +107,7 @@ def shovel_path(new, queue):
 
 def drain(old, new):
     """Shovels every queue over until the old end is empty and quiet, then removes the shovels."""
-    definitions = old.call("GET", f"definitions/{old.vhost}") or {}
+    definitions = definitions_of(old)
     queues = sorted(queue["name"] for queue in definitions.get("queues", []))
     for queue in queues:
         shovel = {
@@ -125,12 +133,15 @@ def wait_until_quiet(old, queues):
     while True:
         listed = {queue["name"]: queue for queue in old.call("GET", f"queues/{old.vhost}") or []}
         known = [listed[name] for name in queues if name in listed]
+        unknown = sorted(queue["name"] for queue in known if "messages" not in queue)
         left = sum(queue.get("messages", 0) for queue in known)
         published = sum(queue.get("message_stats", {}).get("publish", 0) for queue in known)
-        quiet = quiet + poll if left == 0 and published == before else 0
+        quiet = quiet + poll if left == 0 and not unknown and published == before else 0
         before = published
         print(f"messages left at the old end: {left}; seconds without one: {quiet}", flush=True)
-        if left == 0 and quiet >= wanted:
+        if unknown:
+            print(f"the old end does not say how many messages are in {', '.join(unknown[:20])}", flush=True)
+        if left == 0 and not unknown and quiet >= wanted:
             return
         time.sleep(poll)
 

@@ -130,3 +130,31 @@ fn what_an_end_refuses_is_said() {
     assert_eq!(termination, "the from end answers 401 to GET definitions/%2F");
     assert_eq!(requests(&asked), Vec::<String>::new());
 }
+
+#[test]
+fn a_virtual_host_that_is_not_there_is_no_empty_one() {
+    for stage in ["prepare", "drain"] {
+        let (old, _) = interface(|_, _| (404, String::new()));
+        let (new, asked) = interface(|_, _| (204, String::new()));
+        let Some((output, termination)) = run("rabbit-elsewhere", stage, &old, &new) else { return };
+        assert!(!output.status.success(), "{stage}");
+        assert!(termination.starts_with("the from end has no virtual host '/'"), "{termination}");
+        assert_eq!(requests(&asked), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_queue_of_unknown_length_is_not_empty() {
+    let (old, looked) = interface(|line, before| {
+        if line == "GET /api/definitions/%2F" {
+            return (200, DEFINITIONS.to_owned());
+        }
+        let length = if before < 3 { "" } else { r#", "messages": 0"# };
+        (200, format!(r#"[{{"name": "a/b"{length}}}]"#))
+    });
+    let (new, _) = interface(|_, _| (204, String::new()));
+    let Some((output, _)) = run("rabbit-unknown", "drain", &old, &new) else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("does not say how many messages are in a/b"));
+    assert!(requests(&looked).len() >= 5, "the definitions, three unknown lengths, and one that is known");
+}

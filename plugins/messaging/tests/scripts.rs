@@ -115,6 +115,18 @@ fn an_end_that_does_not_answer_has_not_caught_up() {
     assert!(!run(&scene, &[KAFKA, include_str!("../scripts/kafka-lag.sh")], &variables).status.success());
 }
 
+#[test]
+fn a_new_end_without_topics_yet_is_waited_for() {
+    let scene = ends("kafka-young");
+    let young = r#"case "$*" in *new.example*) if [ ! -f "$WORK/young" ]; then : >"$WORK/young"; exit 1; fi ;; esac"#;
+    scene.program("kafka-get-offsets.sh", &format!("{young}\n{OFFSETS}")).unwrap();
+    let variables = [("TO_LAST", "7"), ("MAX_LAG", "0"), ("QUIET_SECONDS", "0")];
+    let output = run(&scene, &[KAFKA, include_str!("../scripts/kafka-lag.sh")], &variables);
+    succeeded(&output);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("missing at the new end: 17") && log.contains("missing at the new end: 0"), "{log}");
+}
+
 const NATS: &str = include_str!("../scripts/nats.sh");
 
 #[test]
@@ -143,6 +155,68 @@ esac"#;
     let edited = json("work/edited.json");
     assert_eq!(edited.get("sources"), None);
     assert_eq!(edited["subjects"], serde_json::json!(["orders.>"]));
+}
+
+const SWITCH: &[&str] = &[NATS, include_str!("../scripts/nats-switch.sh")];
+const MIRROR: &[&str] = &[NATS, include_str!("../scripts/nats-mirror.sh")];
+const NATS_VARIABLES: &[(&str, &str)] = &[("API_PREFIX", "$JS.from.API"), ("MAX_LAG", "0"), ("QUIET_SECONDS", "0")];
+
+fn has_jq() -> bool {
+    let found = std::process::Command::new("jq").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("skipped: the script needs jq");
+    }
+    found
+}
+
+#[test]
+fn an_old_end_of_nats_that_does_not_answer_is_no_empty_one() {
+    if !has_jq() {
+        return;
+    }
+    let info = r#"*"to stream info"*) echo '{"config":{"sources":[{}]},"sources":[{"lag":0}]}' ;; *) exit 1 ;; esac"#;
+    for (name, list) in [("nats-silent", ""), ("nats-half-silent", r#"*"stream ls"*) echo '["orders"]' ;;"#)] {
+        for parts in [MIRROR, SWITCH] {
+            let scene = ends(name);
+            scene.program("nats", &format!("case \"$*\" in\n{list}\n{info}")).unwrap();
+            let output = run(&scene, parts, NATS_VARIABLES);
+            assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(scene.termination().starts_with("the from end does not "), "{}", scene.termination());
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_has_heard_nothing_of_its_source_has_not_caught_up() {
+    if !has_jq() {
+        return;
+    }
+    let scene = ends("nats-unheard");
+    let nats = r#"case "$*" in
+*"stream ls"*) echo '["orders"]' ;;
+"--context from stream info"*) echo '{"config":{"name":"orders"},"state":{"last_seq":9,"messages":9}}' ;;
+"--context to stream info"*) active=-1; if [ -f "$WORK/heard" ]; then active=5; fi
+echo "{\"config\":{\"sources\":[{}]},\"sources\":[{\"lag\":0,\"active\":$active}]}"
+if [ -f "$CALLS" ]; then : >"$WORK/heard"; fi; echo asked >>"$CALLS" ;;
+esac"#;
+    scene.program("nats", nats).unwrap();
+    let output = run(&scene, MIRROR, NATS_VARIABLES);
+    succeeded(&output);
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(log.contains("missing at the new end: 9") && log.contains("missing at the new end: 0"), "{log}");
+}
+
+#[test]
+fn a_stream_of_that_name_that_takes_nothing_is_refused() {
+    if !has_jq() {
+        return;
+    }
+    let scene = ends("nats-foreign");
+    let nats =
+        r#"case "$*" in *"stream ls"*) echo '["orders"]' ;; *info*) echo '{"config":{"name":"orders"}}' ;; esac"#;
+    scene.program("nats", nats).unwrap();
+    assert!(!run(&scene, MIRROR, NATS_VARIABLES).status.success());
+    assert!(scene.termination().contains("takes nothing from the old one"), "{}", scene.termination());
 }
 
 #[test]

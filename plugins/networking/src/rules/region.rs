@@ -19,6 +19,7 @@ pub struct Rules {
 impl Rules {
     /// The rule that a region breaks.
     pub fn broken(&self, region: &str) -> Option<Broken> {
+        let region = region.trim();
         if let Some(excluded) = self.none_of.iter().find(|pattern| pattern.is_match(region)) {
             let reason = format!("is ruled out here, as is all of {excluded}: choose another region");
             return Some(Broken::new("noneOf", format!("a region that is none of {}", list(&self.none_of)), reason));
