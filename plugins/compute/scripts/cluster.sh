@@ -1,7 +1,7 @@
 # Both clusters are reached by the kubeconfigs that their providers published.
 
-need from $KUBECONFIG_KEYS >"$HOME/from.kubeconfig"
-need to $KUBECONFIG_KEYS >"$HOME/to.kubeconfig"
+need_content from $KUBECONFIG_KEYS >"$HOME/from.kubeconfig"
+need_content to $KUBECONFIG_KEYS >"$HOME/to.kubeconfig"
 
 # on END ARGUMENT...: kubectl for one of the clusters.
 on() {

@@ -11,7 +11,7 @@ ask() {
 # disks END: the URLs of its disks, one a line.
 disks() {
     # Assigned on a line of its own, so that a missing key ends the script.
-    urls=$(need "$1" $DISK_URL_KEYS)
+    urls=$(need_content "$1" $DISK_URL_KEYS)
     urls=$(printf '%s\n' "$urls" | tr ' ' '\n' | sed '/^$/d')
     if [ -z "$urls" ]; then
         fail "the $1 end names no disk under any of: $DISK_URL_KEYS"

@@ -4,15 +4,17 @@ quoted() {
 }
 
 # options END: writes a client's option file for one end, so that the password is on no command line, and prints its name.
+# A server must not ask the client for its files: the pod holds the other end's credentials, too.
 options() {
     my_host=$(need "$1" $HOST_KEYS)
     my_user=$(need "$1" $USERNAME_KEYS)
     my_password=$(need "$1" $PASSWORD_KEYS)
     my_port=$(value "$1" $PORT_KEYS)
     my_file="${WORK:-/work}/$1.cnf"
+    my_host=$(quoted "$my_host")
     my_user=$(quoted "$my_user")
     my_password=$(quoted "$my_password")
-    printf '[client]\nhost="%s"\nport=%s\nuser="%s"\npassword="%s"\nconnect-timeout=15\n' \
+    printf '[client]\nhost="%s"\nport=%s\nuser="%s"\npassword="%s"\nconnect-timeout=15\nloose-local-infile=0\n' \
         "$my_host" "${my_port:-3306}" "$my_user" "$my_password" >"$my_file"
     if [ "${TLS:-prefer}" = require ]; then
         # The two clients call it differently.

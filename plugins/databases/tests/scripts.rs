@@ -92,6 +92,21 @@ fn a_missing_credential_is_said_and_ends_the_script() {
 }
 
 #[test]
+fn a_value_of_several_lines_is_no_option_of_the_client() {
+    for host in ["db\nlocal-infile=1", "db\rlocal-infile=1"] {
+        let scene = ends("mysql-lines");
+        scene.write("from/1/host", host).unwrap();
+        scene.program("mysql", r#"echo "$*" >>"$CALLS""#).unwrap();
+        scene.program("mysqldump", r#"echo "$*" >>"$CALLS""#).unwrap();
+        let variables = [("FREEZE", "true"), ("CLIENT", "mysql"), ("DUMP", "mysqldump")];
+        let output = run(&scene, &[MYSQL, include_str!("../scripts/mysql-copy.sh")], &variables);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(scene.termination().contains("the from end has a value of several lines"), "{}", scene.termination());
+        assert_eq!(scene.calls(), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn postgres_tables_are_compared() {
     let parts = &[include_str!("../scripts/postgres.sh"), include_str!("../scripts/postgres-verify.sh")];
     let scene = postgres("pg-verify");
@@ -122,7 +137,7 @@ echo "$*" >>"$CALLS.arguments""#;
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(scene.calls(), ["READ ONLY = 1", "dump", "restore", "READ ONLY = 0"]);
     let options = scene.read("work/from.cnf");
-    assert!(options.contains(r#"user="a\"b\\c""#), "{options}");
+    assert!(options.contains(r#"user="a\"b\\c""#) && options.contains("loose-local-infile=0"), "{options}");
     assert!(options.contains(r#"password="p\"a\\ss $(x)""#) && options.contains("ssl-mode=REQUIRED"), "{options}");
     assert!(!scene.read("calls.arguments").contains("ss $(x)"));
 }

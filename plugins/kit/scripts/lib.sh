@@ -14,8 +14,8 @@ fail() {
     exit 1
 }
 
-# value END KEY...: the first of the keys that the end has; nothing if it has none of them.
-value() {
+# content END KEY...: the first of the keys that the end has, whole; nothing if it has none of them.
+content() {
     end=$1
     shift
     for key in "$@"; do
@@ -28,15 +28,48 @@ value() {
     done
 }
 
-# need END KEY...: the same, and a failure if the end has none of them.
-need() {
-    found=$(value "$@")
-    if [ -z "$found" ]; then
+NEWLINE='
+'
+RETURN=$(printf '\r')
+
+# value END KEY...: the same, of one line. Values go into clients' configuration files, where a line of a provider's choice
+# would be an option of its choice.
+value() {
+    found=$(content "$@")
+    case $found in
+    *"$NEWLINE"* | *"$RETURN"*)
         end=$1
         shift
+        fail "the ${end} end has a value of several lines under one of: $*; it has to be a single line"
+        ;;
+    esac
+    printf '%s' "$found"
+}
+
+# given END TEXT KEY...: the text, and a failure if there is none.
+given() {
+    if [ -z "$2" ]; then
+        end=$1
+        shift 2
         fail "none of the related resources mounted from the ${end} end has a key called any of: $*"
     fi
-    printf '%s' "$found"
+    printf '%s' "$2"
+}
+
+# need END KEY...: as value, and a failure if the end has none of them.
+need() {
+    end=$1
+    found=$(value "$@")
+    shift
+    given "$end" "$found" "$@"
+}
+
+# need_content END KEY...: as content, and a failure if the end has none of them.
+need_content() {
+    end=$1
+    found=$(content "$@")
+    shift
+    given "$end" "$found" "$@"
 }
 
 # same WHAT FILE FILE: fails with the differing lines unless both files are equal.
