@@ -101,7 +101,7 @@ test-plugins: toolchain ## Run the plugins' cases in the sandbox
 		plugin=$$(basename "$$(dirname "$$cases")"); \
 		echo "$$plugin:"; \
 		"$(CARGO_TARGET_DIR)/debug/resource-broker" plugin test \
-			"$(CARGO_TARGET_DIR)/wasm32-wasip2/release/resource_broker_plugin_$$plugin.wasm" "$$cases" || exit; \
+			"$(CARGO_TARGET_DIR)/wasm32-wasip2/release/resource_broker_plugin_$${plugin//-/_}.wasm" "$$cases" || exit; \
 	done
 
 .PHONY: test-e2e

@@ -1,17 +1,42 @@
-//! Builds the standard plugin for WebAssembly, to be embedded.
+//! Builds the standard plugins for WebAssembly, to be embedded.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const TARGET: &str = "wasm32-wasip2";
-const PACKAGE: &str = "resource-broker-plugin-standard";
-const ARTIFACT: &str = "resource_broker_plugin_standard.wasm";
+
+/// A plugin that is embedded.
+struct Guest {
+    package: &'static str,
+    folder: &'static str,
+    /// The file that cargo makes of it.
+    artifact: &'static str,
+    /// The environment variable by which the crate finds that file.
+    variable: &'static str,
+}
+
+const GUESTS: [Guest; 2] = [
+    Guest {
+        package: "resource-broker-plugin-standard",
+        folder: "plugins/standard",
+        artifact: "resource_broker_plugin_standard.wasm",
+        variable: "STANDARD_PLUGIN",
+    },
+    Guest {
+        package: "resource-broker-plugin-standard-migration",
+        folder: "plugins/standard-migration",
+        artifact: "resource_broker_plugin_standard_migration.wasm",
+        variable: "STANDARD_MIGRATION_PLUGIN",
+    },
+];
 
 fn main() -> ExitCode {
     match build() {
-        Ok(component) => {
-            println!("cargo::rustc-env=STANDARD_PLUGIN={}", component.display());
+        Ok(folder) => {
+            for Guest { variable, artifact, .. } in GUESTS {
+                println!("cargo::rustc-env={variable}={}", folder.join(artifact).display());
+            }
             ExitCode::SUCCESS
         }
         Err(message) => {
@@ -21,18 +46,18 @@ fn main() -> ExitCode {
     }
 }
 
-/// Builds the component and says where it is.
+/// Builds the components and says in which folder they are.
 fn build() -> Result<PathBuf, String> {
     let root = variable("CARGO_MANIFEST_DIR")?.join("../..");
-    let sources = ["plugins/standard", "plugins/Cargo.toml", "plugins/Cargo.lock", "guest-sdk", "wit", "Cargo.toml"];
-    for source in sources {
+    let shared = ["plugins/Cargo.toml", "plugins/Cargo.lock", "guest-sdk", "wit", "Cargo.toml"];
+    for source in shared.into_iter().chain(GUESTS.map(|guest| guest.folder)) {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     println!("cargo::rerun-if-changed=build.rs");
     require_target()?;
     let target_dir = variable("OUT_DIR")?.join("guest");
     run_cargo(&root.join("plugins"), &target_dir)?;
-    Ok(target_dir.join(TARGET).join("release").join(ARTIFACT))
+    Ok(target_dir.join(TARGET).join("release"))
 }
 
 fn variable(name: &str) -> Result<PathBuf, String> {
@@ -68,7 +93,9 @@ fn run_cargo(workspace: &Path, target_dir: &Path) -> Result<(), String> {
     }
     let output = command
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--target", TARGET, "--package", PACKAGE, "--target-dir"])
+        .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(GUESTS.iter().flat_map(|guest| ["--package", guest.package]))
+        .arg("--target-dir")
         .arg(target_dir)
         .output()
         .map_err(|error| format!("cargo cannot be run: {error}"))?;
@@ -79,7 +106,7 @@ fn run_cargo(workspace: &Path, target_dir: &Path) -> Result<(), String> {
     for line in String::from_utf8_lossy(&output.stderr).lines() {
         println!("cargo::warning={line}");
     }
-    Err(format!("{PACKAGE} does not build for {TARGET}; the lines above say why"))
+    Err(format!("the standard plugins do not build for {TARGET}; the lines above say why"))
 }
 
 /// Where cargo keeps its registry, and whether it may use the network, holds for the guest too.

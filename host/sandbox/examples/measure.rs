@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use resource_broker_sandbox::{
-    ApiName, CopyContext, LimitsRequest, Offer, Role, Sandbox, SandboxConfig, Source, Trialled,
+    ApiName, CopyContext, Deployed, Endpoint, LimitsRequest, MigrationContext, Offer, Role, Sandbox, SandboxConfig,
+    Source, Trialled,
 };
 use serde_json::json;
 
@@ -26,6 +27,7 @@ async fn main() -> Result<()> {
     let sandbox = Sandbox::new(SandboxConfig::default())?;
     filters(&sandbox, Path::new(&native)).await?;
     status(&sandbox).await?;
+    migration(&sandbox).await?;
     plugins(&sandbox, args.collect()).await
 }
 
@@ -90,11 +92,65 @@ async fn status(sandbox: &Sandbox) -> Result<()> {
     Ok(())
 }
 
+/// The standard plugin for migrations: what it costs to be ready, and then.
+async fn migration(sandbox: &Sandbox) -> Result<()> {
+    let api = ApiName { group: "example.platform-mesh.io".to_owned(), resource: "certificates".to_owned() };
+    let (before, begun) = (resident()?, Instant::now());
+    let plugin = sandbox.serving(&api, Role::MigrationTemplate).ok_or("no plugin serves migrations")?;
+    println!(
+        "\nA migration: {} bytes, ready after {}, which added {} KiB",
+        plugin.size(),
+        shown(begun.elapsed()),
+        resident()?.saturating_sub(before) >> 10
+    );
+    let trial = sandbox.trial(&plugin);
+    let (context, stage) = (migration_context(), "copy".to_owned());
+    let deployed = Deployed { name: "copy".to_owned(), object: Some(json!({"status": {"succeeded": 1}}).to_string()) };
+    let validate = repeat(async || trial.validate_migration(context.configuration.clone()).await).await?;
+    let render = repeat(async || trial.render_stage(context.clone(), object(), object(), stage.clone()).await).await?;
+    let assess = repeat(async || {
+        trial.assess_stage(context.clone(), object(), object(), stage.clone(), vec![deployed.clone()]).await
+    })
+    .await?;
+    for (call, (times, memory)) in [("validate", validate), ("render", render), ("assess", assess)] {
+        println!("{call:>9}: p50 {}, p99 {}, {} KiB", shown(times.p50), shown(times.p99), memory >> 10);
+    }
+    Ok(())
+}
+
+/// A migration with one stage of some expressions.
+fn migration_context() -> MigrationContext {
+    let stage = json!({
+        "name": "copy",
+        "preconditions": ["to.status.status == 'Available'", "has(from.status.relatedResources.tls)"],
+        "templates": {"copy": {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"containers": [{
+            "image": "copy:${to.spec.fqdn}",
+            "args": ["from-${from.status.relatedResources.tls.name}", "to-${to.status.relatedResources.tls.name}"],
+        }]}}}}},
+        "successConditions": ["copy.status.succeeded == 1", "from.spec.fqdn == to.spec.fqdn"],
+    });
+    let endpoint = Endpoint {
+        provider: "provider#nestor".to_owned(),
+        api_version: "example.platform-mesh.io/v1alpha1".to_owned(),
+        kind: "Certificate".to_owned(),
+        namespace: "team".to_owned(),
+        name: "0123456789ab-www".to_owned(),
+        related: Vec::new(),
+    };
+    MigrationContext {
+        id: "m0123456789".to_owned(),
+        namespace: "compute".to_owned(),
+        configuration: json!({"stages": [stage]}).to_string(),
+        old: endpoint.clone(),
+        new: endpoint,
+    }
+}
+
 /// What each plugin costs by itself.
 async fn plugins(sandbox: &Sandbox, files: Vec<String>) -> Result<()> {
     println!("\nEach plugin");
     println!(
-        "{:<14} {:>9} {:>10} {:>12} {:>12} {:>12} {:>12} {:>14}  ROLES",
+        "{:<18} {:>9} {:>10} {:>12} {:>12} {:>12} {:>12} {:>14}  ROLES",
         "PLUGIN", "BYTES", "COMPILE", "INSTANCE p50", "JUDGE p50", "JUDGE p99", "CALL memory", "LOADED memory"
     );
     for file in files {
@@ -116,7 +172,7 @@ async fn plugins(sandbox: &Sandbox, files: Vec<String>) -> Result<()> {
         };
         let roles: Vec<&str> = plugin.roles().iter().map(|role| role.name()).collect();
         println!(
-            "{name:<14} {:>9} {:>10} {:>12} {:>12} {:>12} {:>9} KiB {:>11} KiB  {}",
+            "{name:<18} {:>9} {:>10} {:>12} {:>12} {:>12} {:>9} KiB {:>11} KiB  {}",
             plugin.size(),
             shown(plugin.compile_time()),
             shown(instance.p50),

@@ -1,7 +1,7 @@
 //! Runs plugins: WebAssembly components that decide for an API what the broker cannot know by itself.
 //!
 //! ```text
-//! Sandbox ── Registry ── (API, role) → Plugin        the standard one for all that no other serves
+//! Sandbox ── Registry ── (API, role) → Plugin        a standard one for all that no other serves (standard)
 //!    │                                   │
 //!    │                                   ├─ Compiled   compiled, linked, its shape checked: once for each digest (compile)
 //!    │                                   └─ Health     what its calls came to, and circuit breakers (health, breaker)
@@ -49,6 +49,7 @@ mod model;
 mod probe;
 mod registry;
 mod shape;
+mod standard;
 mod text;
 mod trial;
 mod v1;
@@ -70,6 +71,7 @@ use crate::compile::Cache;
 use crate::fair::Places;
 use crate::health::Subject;
 use crate::registry::{Entry, Registry};
+use crate::standard::Standard;
 
 pub use crate::error::{CallError, Fault, FieldError, LoadError};
 pub use crate::health::Stats;
@@ -82,9 +84,6 @@ pub use crate::model::{
 };
 pub use crate::probe::{Probe, probe};
 pub use crate::trial::{Trial, Trialled};
-
-/// The component of `plugins/standard`.
-const STANDARD: &[u8] = include_bytes!(env!("STANDARD_PLUGIN"));
 
 /// What plugins may use, and how many run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +124,7 @@ struct Shared {
     linker: Linker<State>,
     compiled: Cache,
     registry: Registry,
+    standard: Standard,
     places: Places,
     /// Compiling uses every core by itself.
     loads: Arc<Semaphore>,
@@ -140,25 +140,17 @@ impl fmt::Debug for Sandbox {
 }
 
 impl Sandbox {
-    /// A sandbox in which the standard plugin serves every API. Compiles it, which takes a good part of a second.
+    /// A sandbox in which the standard plugins serve every API. Compiles the one for filters and status, which takes a good
+    /// part of a second; that for migrations is compiled when it is first needed.
     pub fn new(config: SandboxConfig) -> Result<Self, LoadError> {
         let linker = compile::linker(&engine::new()?)?;
-        let digest = compile::identify(STANDARD, STANDARD.len())?;
-        // A guest may make the host wait for a future, which must not happen on a thread that drives futures.
-        let standard = thread::scope(|scope| {
-            let load = || {
-                let compiled = Arc::new(compile::compile(&linker, STANDARD, digest)?);
-                load::load("standard".to_owned(), None, config.limits, compiled)
-            };
-            scope.spawn(load).join()
-        })
-        .map_err(|_| LoadError::Host { reason: "loading the standard plugin panicked".to_owned() })??;
         let compiled = Cache::default();
-        compiled.insert(&standard.linked().compiled);
+        let standard = Standard::new(&linker, &compiled, config.limits)?;
         Ok(Self(Arc::new(Shared {
             linker,
             compiled,
-            registry: Registry::new(standard),
+            registry: Registry::default(),
+            standard,
             places: Places::new(config.parallel_calls),
             loads: Arc::new(Semaphore::new(1)),
             config,
@@ -199,26 +191,36 @@ impl Sandbox {
     }
 
     /// From now on nobody takes `role` for `api`: calls fail with [`CallError::Unavailable`], which names `plugin` and gives
-    /// `reason`, until something serves or the role is withdrawn. For a plugin that is to serve and cannot: the standard one
-    /// would answer by other rules.
+    /// `reason`, until something serves or the role is withdrawn. For a plugin that is to serve and cannot: a standard one would
+    /// answer by other rules.
     pub fn block(&self, api: &ApiName, role: Role, plugin: &str, reason: &str) {
         let entry = Entry::Blocked { plugin: plugin.to_owned(), reason: reason.to_owned() };
         self.0.registry.set(api, role, Some(entry));
     }
 
-    /// From now on the standard plugin takes `role` for `api` again.
+    /// From now on a standard plugin takes `role` for `api` again.
     pub fn withdraw(&self, api: &ApiName, role: Role) {
         self.0.registry.set(api, role, None);
     }
 
-    /// The plugin that takes `role` for `api`; `None` where that is [blocked](Self::block).
+    /// The plugin that takes `role` for `api`; `None` where that is [blocked](Self::block). The first to ask for the standard
+    /// plugin for migrations waits until it is compiled, which takes some seconds.
     pub fn serving(&self, api: &ApiName, role: Role) -> Option<Plugin> {
-        self.0.registry.get(api, role).ok()
+        match self.0.registry.get(api, role) {
+            Some(Entry::Plugin(plugin)) => Some(plugin),
+            Some(Entry::Blocked { .. }) => None,
+            None => self.0.load_standard(role).ok(),
+        }
     }
 
-    /// The standard plugin.
+    /// Whether a standard plugin takes `role` for `api`: no other serves it, or is to serve it and cannot.
+    pub fn is_standard(&self, api: &ApiName, role: Role) -> bool {
+        self.0.registry.get(api, role).is_none()
+    }
+
+    /// The standard plugin for filters and status.
     pub fn standard(&self) -> &Plugin {
-        self.0.registry.standard()
+        self.0.standard.plugin()
     }
 
     /// Calls of `plugin` for people who look at it.
@@ -308,7 +310,7 @@ impl Sandbox {
         object: u64,
         question: impl Question<R>,
     ) -> Result<R, CallError> {
-        let plugin = self.0.registry.get(api, role)?;
+        let plugin = self.taking(api, role).await?;
         let name = plugin.name().to_owned();
         if !plugin.roles().contains(&role) {
             let message = format!("it has no {}; {api} needs a Plugin whose component exports it", role.name());
@@ -326,6 +328,29 @@ impl Sandbox {
         task::spawn_blocking(work)
             .await
             .map_err(|error| CallError::Host { plugin: name, message: format!("its thread ended early: {error}") })?
+    }
+
+    /// The plugin that takes `role` for `api`, compiled if it is a standard one that is not yet.
+    async fn taking(&self, api: &ApiName, role: Role) -> Result<Plugin, CallError> {
+        match self.0.registry.get(api, role) {
+            Some(Entry::Plugin(plugin)) => return Ok(plugin),
+            Some(Entry::Blocked { plugin, reason }) => return Err(CallError::Unavailable { plugin, reason }),
+            None => {}
+        }
+        if let Some(plugin) = self.0.standard.loaded(role) {
+            return Ok(plugin.clone());
+        }
+        let shared = Arc::clone(&self.0);
+        let loaded = task::spawn_blocking(move || shared.load_standard(role)).await;
+        let loaded = loaded.map_err(|error| not_loaded(&error)).flatten();
+        loaded.map_err(|error| CallError::Host { plugin: standard::name(role).to_owned(), message: error.to_string() })
+    }
+}
+
+impl Shared {
+    /// The standard plugin that takes `role`. May take as long as compiling; not for an async thread.
+    fn load_standard(&self, role: Role) -> Result<Plugin, LoadError> {
+        self.standard.load(role, &self.linker, &self.compiled, self.config.limits).cloned()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{api, guest, guests, serve, shared};
+use common::{guest, guests, serve, shared};
 use resource_broker_sandbox::{
     CallError, Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Role, Sandbox, Stage, StageOutcome,
 };
@@ -117,15 +117,17 @@ async fn an_outcome_is_cleaned() {
 }
 
 #[tokio::test]
-async fn without_a_plugin_there_is_no_template() {
+async fn a_plugin_without_the_role_is_asked_in_vain() {
     let sandbox = shared();
+    serve(&sandbox, Role::MigrationTemplate, common::accepting()).await;
     for _ in 0..10 {
-        let error = sandbox.validate_migration(&api("plain"), "{}".to_owned()).await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "plugin standard does not support this: it has no migration-template; plain.example.platform-mesh.io needs a \
-             Plugin whose component exports it"
+        let error = sandbox.validate_migration(&guests(), "{}".to_owned()).await.unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.starts_with("plugin guest does not support this: it has no migration-template; guests-"),
+            "{message}"
         );
+        assert!(message.ends_with("needs a Plugin whose component exports it"), "{message}");
     }
     common::assert_others_are_answered(&sandbox).await;
 }

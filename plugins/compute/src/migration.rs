@@ -7,8 +7,9 @@
 //!
 //! The last of them lets the migration progress: from then on the consumer has the new cluster or machine.
 
+use resource_broker_plugin_kit::configuration::{Configuration, KnownStage};
 use resource_broker_plugin_kit::pods::{Key, Pod, script};
-use resource_broker_plugin_kit::steps::{self, Configuration, KnownStage, Step};
+use resource_broker_plugin_kit::steps::{self, Step};
 use resource_broker_sdk::version::Version;
 use resource_broker_sdk::{Deployed, Document, Error, Manifest, MigrationContext, Stage, StageOutcome, warn};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ const USUAL_SKEW: u64 = 3;
 ///
 /// [`Error::InvalidInput`] with everything that is wrong.
 pub fn check(configuration: &Document<'_>) -> Result<(), Error> {
-    Configuration::read(configuration)?.check(STAGES)
+    Configuration::check(configuration, STAGES)
 }
 
 /// The stages of a move.

@@ -7,9 +7,10 @@
 //!
 //! The last of them lets the migration progress: from then on the consumer has the new database.
 
+use resource_broker_plugin_kit::configuration::{Configuration, KnownStage};
 use resource_broker_plugin_kit::engines::Catalogue;
 use resource_broker_plugin_kit::pods::{Key, Pod, script};
-use resource_broker_plugin_kit::steps::{self, Configuration, KnownStage, Step};
+use resource_broker_plugin_kit::steps::{self, Step};
 use resource_broker_sdk::version::Version;
 use resource_broker_sdk::{Deployed, Document, Error, Manifest, MigrationContext, Stage, StageOutcome, warn};
 
@@ -87,7 +88,7 @@ const QDRANT: Dump = Dump {
 ///
 /// [`Error::InvalidInput`] with everything that is wrong.
 pub fn check(configuration: &Document<'_>) -> Result<(), Error> {
-    Configuration::read(configuration)?.check(STAGES)
+    Configuration::check(configuration, STAGES)
 }
 
 /// The stages of a move.

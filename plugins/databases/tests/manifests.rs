@@ -165,7 +165,7 @@ fn settings_are_in_every_job() {
 fn a_migration_configuration_is_merged_over_it() {
     let template =
         json!({"spec": {"backoffLimit": 0, "template": {"spec": {"securityContext": null, "hostUsers": false}}}});
-    let stages = json!({"stages": [{"name": "copy", "timeoutSeconds": 60, "templates": {"copy": template}}]});
+    let stages = json!({"stages": [{"name": "copy", "timeout": "1m", "templates": {"copy": template}}]});
     let job = postgres(&json!({}), stages);
     assert_eq!(job["spec"]["backoffLimit"], json!(0));
     assert_eq!(job["spec"]["activeDeadlineSeconds"], json!(60));

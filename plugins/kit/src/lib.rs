@@ -6,7 +6,8 @@
 //! - [`engines`]: names, families, versions and their ends of life;
 //! - [`glob`]: patterns with stars;
 //! - [`phases`]: `status.status` from what a provider's operator reports;
-//! - [`steps`] and [`pods`]: the stages of a migration, the Jobs that they deploy and what an operator changes about them.
+//! - [`steps`] and [`pods`]: the stages of a migration, the Jobs that they deploy and what an operator changes about them;
+//! - [`configuration`]: what a `MigrationConfiguration` changes about them.
 //!
 //! The feature `testing` adds `scene`, in which stages' scripts are tried out natively, and `readme`, which holds a plugin's
 //! README against the plugin.
@@ -14,6 +15,7 @@
 //! It holds no state and knows no domain; a domain's plugin says what it means.
 
 pub mod bounds;
+pub mod configuration;
 pub mod engines;
 pub mod glob;
 pub mod judging;

@@ -88,6 +88,9 @@ impl PodSettings {
                 problems.push(format!("{base}keys.{name}.{index}"), message);
             }
         }
+        if self.timeout_seconds == Some(0) {
+            problems.push(format!("{base}timeoutSeconds"), "a stage without any time always fails: write at least 1");
+        }
         if let Some(size) = self.scratch.size.filter(|size| *size <= Quantity::ZERO) {
             problems.push(format!("{base}scratch.size"), format!("{size} is not more than 0; write it as 10Gi"));
         }

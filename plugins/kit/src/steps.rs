@@ -1,19 +1,11 @@
-//! The stages of a migration: how a plugin describes them, and what a `MigrationConfiguration` changes about them.
-//!
-//! A plugin decides which stages there are. `spec.stages` of a `MigrationConfiguration` names those of them that somebody
-//! wants otherwise: `timeoutSeconds`, `retries` and `approval` replace the plugin's own, and a template is merged over the
-//! manifest of the same name (RFC 7386: objects by field, null removes, anything else replaces). A template of another name
-//! is deployed beside it.
-
-use std::collections::BTreeMap;
+//! The stages of a migration: how a plugin describes them, what they deploy, and how they stand.
 
 use resource_broker_sdk::{
-    Deployed, Document, Endpoint, Error, Manifest, MigrationContext, Problems, Stage, StageOutcome, assess_jobs,
-    escape_key, unknown_stage,
+    Deployed, Document, Endpoint, Error, Manifest, MigrationContext, Stage, StageOutcome, assess_jobs, unknown_stage,
 };
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::configuration::{Change, Configuration, METADATA};
 use crate::phases::{Phases, State};
 use crate::pods::{Pod, PodSettings};
 
@@ -34,108 +26,6 @@ pub struct Step {
     pub pods: Vec<Pod>,
 }
 
-/// A stage that a plugin may have, and the templates in it.
-pub type KnownStage = (&'static str, &'static [&'static str]);
-
-/// `spec` of a `MigrationConfiguration`, as far as it matters here; the kinds that it is for are the host's business.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Configuration {
-    stages: Vec<Change>,
-}
-
-/// What is changed about one stage.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Change {
-    name: String,
-    templates: BTreeMap<String, Map<String, Value>>,
-    preconditions: Vec<String>,
-    success_conditions: Vec<String>,
-    progress: Option<bool>,
-    timeout_seconds: Option<u32>,
-    retries: Option<u32>,
-    approval: Option<bool>,
-}
-
-impl Configuration {
-    /// Reads it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`] with the path of what does not fit.
-    pub fn read(spec: &Document<'_>) -> Result<Self, Error> {
-        Ok(spec.at("").parse()?.unwrap_or_default())
-    }
-
-    /// What is wrong with it, for a plugin that has these stages.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`] with everything that is wrong.
-    pub fn check(&self, known: &[KnownStage]) -> Result<(), Error> {
-        let mut problems = Problems::new();
-        for (index, change) in self.stages.iter().enumerate() {
-            let path = format!("stages.{index}");
-            let Some((name, templates)) = known.iter().find(|(name, _)| *name == change.name) else {
-                let names = known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-                let message = format!("there is no stage {:?}; the plugin's own are {names}", change.name);
-                problems.push(format!("{path}.name"), message);
-                continue;
-            };
-            if self.stages[..index].iter().any(|other| other.name == *name) {
-                problems.push(format!("{path}.name"), format!("the stage {name:?} is changed twice: make one of it"));
-            }
-            change.check(&path, templates, &mut problems);
-        }
-        problems.finish()
-    }
-
-    fn of(&self, stage: &str) -> Option<&Change> {
-        self.stages.iter().find(|change| change.name == stage)
-    }
-}
-
-impl Change {
-    fn check(&self, path: &str, templates: &[&str], problems: &mut Problems) {
-        for (field, conditions) in
-            [("preconditions", &self.preconditions), ("successConditions", &self.success_conditions)]
-        {
-            if !conditions.is_empty() {
-                let message = "the plugin judges its stages itself and evaluates no expressions: remove them";
-                problems.push(format!("{path}.{field}"), message);
-            }
-        }
-        if self.progress == Some(true) {
-            let message = "which stage lets the migration progress is for the plugin to say: remove it";
-            problems.push(format!("{path}.progress"), message);
-        }
-        if self.timeout_seconds == Some(0) {
-            problems.push(format!("{path}.timeoutSeconds"), "a stage without any time always fails: write at least 1");
-        }
-        for (name, template) in &self.templates {
-            let path = format!("{path}.templates.{}", escape_key(name));
-            for field in ["apiVersion", "kind"] {
-                match (templates.contains(&name.as_str()), template.contains_key(field)) {
-                    (true, true) => {
-                        let message =
-                            format!("the {field} of {name:?} is the plugin's: remove it, or use another name");
-                        problems.push(format!("{path}.{field}"), message);
-                    }
-                    (false, false) => {
-                        let message = format!(
-                            "{name:?} is none of the stage's own templates ({}), so that it needs its {field}",
-                            templates.join(", ")
-                        );
-                        problems.push(&path, message);
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
-}
-
 /// The stages as the host is told of them.
 pub fn stages(steps: &[Step], settings: &PodSettings, configuration: &Configuration) -> Vec<Stage> {
     let stage = |step: &Step| {
@@ -145,7 +35,7 @@ pub fn stages(steps: &[Step], settings: &PodSettings, configuration: &Configurat
             progress: step.progress,
             timeout_seconds: Some(timeout(step, settings, change)),
             retries: change.and_then(|change| change.retries).or(settings.retries).unwrap_or(step.retries),
-            approval: change.and_then(|change| change.approval).unwrap_or(step.approval),
+            approval: step.approval || change.is_some_and(|change| change.approval),
         }
     };
     steps.iter().map(stage).collect()
@@ -179,6 +69,9 @@ pub fn render(
             Some(manifest) => merge(&mut manifest.body, template),
             None => manifests.push(Manifest::new(name, Value::Object(template.clone()))),
         }
+    }
+    for metadata in manifests.iter_mut().filter_map(|manifest| manifest.body.get_mut("metadata")?.as_object_mut()) {
+        metadata.retain(|field, _| METADATA.contains(&field.as_str()));
     }
     Ok(manifests)
 }
@@ -251,40 +144,50 @@ mod tests {
 
     use super::*;
 
-    const KNOWN: &[KnownStage] = &[("copy", &["copy"]), ("verify", &["verify"])];
+    fn context(configuration: Value) -> MigrationContext {
+        let end = |provider: &str| Endpoint {
+            provider: provider.to_owned(),
+            api_version: "databases.generic.platform-mesh.io/v1alpha1".to_owned(),
+            kind: "SQL".to_owned(),
+            namespace: "dbs".to_owned(),
+            name: "a-shop".to_owned(),
+            related: Vec::new(),
+        };
+        let configuration = Document::from(configuration);
+        MigrationContext { id: "m1".into(), namespace: "compute".into(), configuration, old: end("a"), new: end("b") }
+    }
 
-    fn check(spec: Value) -> Result<(), Error> {
-        Configuration::read(&Document::from(spec))?.check(KNOWN)
+    fn step(approval: bool) -> Step {
+        let pod = Pod::job("copy", "example/copy:1".to_owned(), String::new(), Vec::new());
+        Step { name: "copy", progress: true, approval, timeout_seconds: 7, retries: 1, pods: vec![pod] }
     }
 
     #[test]
-    fn what_a_configuration_may_change() {
-        for spec in [
-            json!({}),
-            json!(null),
-            json!({"from": {"kind": "SQL"}, "to": {"kind": "SQL"}}),
-            json!({"stages": [{"name": "copy", "timeoutSeconds": 5, "retries": 0, "approval": true}]}),
-            json!({"stages": [{"name": "copy", "templates": {"copy": {"spec": {"backoffLimit": 0}}}}]}),
-            json!({"stages": [{"name": "copy", "templates": {"net": {"apiVersion": "v1", "kind": "ConfigMap"}}}]}),
-            json!({"stages": [{"name": "copy", "progress": false, "preconditions": []}]}),
+    fn a_configuration_adds_an_approval_and_takes_none_away() {
+        for (own, change, expected) in [
+            (false, json!({"name": "copy"}), false),
+            (false, json!({"name": "copy", "approval": "required"}), true),
+            (true, json!({"name": "copy", "timeout": "1m"}), true),
         ] {
-            assert_eq!(check(spec.clone()), Ok(()), "{spec}");
+            let configuration = Configuration::read(&Document::from(json!({"stages": [change]}))).unwrap();
+            let stages = stages(&[step(own)], &PodSettings::default(), &configuration);
+            assert_eq!(stages[0].approval, expected, "{own} {configuration:?}");
         }
-        for (stage, path) in [
-            (json!({"name": "dump"}), "stages.0.name: there is no stage \"dump\"; the plugin's own are copy, verify"),
-            (json!({"name": "copy", "preconditions": ["true"]}), "stages.0.preconditions: "),
-            (json!({"name": "copy", "successConditions": ["true"]}), "stages.0.successConditions: "),
-            (json!({"name": "copy", "progress": true}), "stages.0.progress: "),
-            (json!({"name": "copy", "timeoutSeconds": 0}), "stages.0.timeoutSeconds: "),
-            (json!({"name": "copy", "templates": {"copy": {"kind": "Pod"}}}), "stages.0.templates.copy.kind: "),
-            (json!({"name": "copy", "templates": {"x.y": {"kind": "Pod"}}}), r"stages.0.templates.x\.y: "),
-            (json!({"name": "copy", "retires": 1}), "stages.0.retires: "),
-        ] {
-            let error = check(json!({"stages": [stage]})).unwrap_err().to_string();
-            assert!(error.contains(path), "{stage}: {error}");
+    }
+
+    #[test]
+    fn names_and_namespaces_of_templates_are_the_hosts_to_choose() {
+        let metadata = json!({"name": "x", "namespace": "y", "labels": {"a": "b"}, "annotations": {"c": "d"}});
+        let added = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+        let templates = json!({"copy": {"metadata": metadata}, "added": added});
+        let context = context(json!({"stages": [{"name": "copy", "templates": templates}]}));
+        let configuration = Configuration::read(&context.configuration).unwrap();
+        let manifests = render(&[step(false)], "copy", &context, &PodSettings::default(), &configuration).unwrap();
+        let names: Vec<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
+        assert_eq!(names, ["copy", "added"]);
+        for manifest in manifests {
+            assert_eq!(manifest.body["metadata"], json!({"labels": {"a": "b"}, "annotations": {"c": "d"}}));
         }
-        let twice = check(json!({"stages": [{"name": "copy"}, {"name": "copy"}]})).unwrap_err().to_string();
-        assert!(twice.contains("stages.1.name: "), "{twice}");
     }
 
     #[test]

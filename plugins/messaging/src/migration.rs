@@ -9,9 +9,10 @@
 //! When `mirror` or `prepare`, and with NATS `switch`, is done, the migration progresses: from then on the consumer has the
 //! new end.
 
+use resource_broker_plugin_kit::configuration::{Configuration, KnownStage};
 use resource_broker_plugin_kit::engines::Catalogue;
 use resource_broker_plugin_kit::pods::{Key, Pod, Runs, script};
-use resource_broker_plugin_kit::steps::{self, Configuration, KnownStage, Step};
+use resource_broker_plugin_kit::steps::{self, Step};
 use resource_broker_sdk::{Deployed, Document, Error, Manifest, MigrationContext, Stage, StageOutcome};
 
 use crate::settings::{MigrationSettings, Settings};
@@ -50,7 +51,7 @@ const DAY: u32 = 24 * HOUR;
 ///
 /// [`Error::InvalidInput`] with everything that is wrong.
 pub fn check(configuration: &Document<'_>) -> Result<(), Error> {
-    Configuration::read(configuration)?.check(STAGES)
+    Configuration::check(configuration, STAGES)
 }
 
 /// The stages of a move.

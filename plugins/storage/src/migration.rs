@@ -10,8 +10,9 @@
 //! migration progress: from then on the consumer has the new one. `late` fetches what was still written to the old one.
 
 use resource_broker_plugin_kit::bounds::Size;
+use resource_broker_plugin_kit::configuration::{Configuration, KnownStage};
 use resource_broker_plugin_kit::pods::{Key, Pod, script};
-use resource_broker_plugin_kit::steps::{self, Configuration, KnownStage, Step};
+use resource_broker_plugin_kit::steps::{self, Step};
 use resource_broker_sdk::{Deployed, Document, Endpoint, Error, Manifest, MigrationContext, Stage, StageOutcome, warn};
 
 use crate::protocol::Protocol;
@@ -48,7 +49,7 @@ const DAY: u32 = 24 * HOUR;
 ///
 /// [`Error::InvalidInput`] with everything that is wrong.
 pub fn check(configuration: &Document<'_>) -> Result<(), Error> {
-    Configuration::read(configuration)?.check(STAGES)
+    Configuration::check(configuration, STAGES)
 }
 
 /// The stages of a move.
