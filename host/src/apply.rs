@@ -2,27 +2,31 @@
 //! Lease). It chooses nothing: every action says which object is meant, and where the cluster shows another one the
 //! key is looked at again.
 
+mod faults;
+mod moves;
+mod related;
+
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, StatusCode};
+use http::Request;
 use resource_broker_api::{
+    broker::{AssignmentSpec, MigrationState},
     conditions::reason,
-    keys,
-    names::{Gvk, Role},
+    names::{ClusterName, Gvk, Role},
     object::Object,
 };
 use serde_json::{Value, json};
 
+use self::faults::{failed, fault, is_absent, lacks_namespace, unaddressable};
 use crate::{
     cache::{Cache, WorkKey, own},
     clusters::ClusterSet,
+    discovery::{self, DiscoveryError},
     lease::Leadership,
     planner::{
         copy::content_digest,
         digest,
-        findings::Finding,
-        plan::{Action, CopyRelated, Existing, Guard},
-        related,
+        plan::{Action, Guard},
         snapshot::{Failure, Part, Target},
     },
     queue::Queue,
@@ -38,16 +42,20 @@ const CREATE_ONLY: &str = "1";
 /// What a pass learns from an action that went well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Learned {
-    /// The copy was made.
-    Placed,
-    /// The copy was applied: digests of what was asked for and of what resulted.
-    Applied(String, String),
+    /// A copy was made at this provider.
+    Placed(ClusterName),
+    /// The copy at a provider was applied: digests of what was asked for and of what resulted.
+    Applied(ClusterName, String, String),
     /// The status was written: digests of what was asked for and of what resulted.
     Status(String, String),
     /// A related resource was written: kind, name and resulting resourceVersion.
     Related(Gvk, String, String),
     /// The copy with this UID ended.
     Gone(String),
+    /// The Assignment records this from now on.
+    Recorded(Box<AssignmentSpec>),
+    /// The Migration is in this state from now on.
+    Migrated(Option<MigrationState>),
 }
 
 /// Why an action did not do what it says.
@@ -101,10 +109,9 @@ impl Apply {
                 self.write(&self.record_target(name), request, part).await?;
                 Ok(vec![])
             }
-            Action::UpdateRecord { name, uid, spec } => {
-                let change = json!([test_uid(uid), {"op": "replace", "path": "/spec", "value": spec}]);
-                self.patch(&self.record_target(name), "", Patch::Json, &change, part).await?;
-                Ok(vec![])
+            Action::UpdateRecord { name, uid, generation, spec, budget, guards } => {
+                self.guards(guards).await?;
+                self.update_record(name, uid, *generation, spec, budget.as_ref()).await
             }
             Action::RecordStatus { name, uid, status } => {
                 let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
@@ -116,6 +123,35 @@ impl Apply {
                 self.delete(&self.record_target(name), uid, part).await?;
                 Ok(vec![])
             }
+            Action::CreateMigration { name, spec } => {
+                let migrations = own::migrations();
+                let body = json!({
+                    "apiVersion": migrations.gvk.api_version(), "kind": migrations.gvk.kind,
+                    "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+                });
+                let request = migrations.create(Some(&self.namespace), &body);
+                self.write(&self.migration_target(name), request, part).await?;
+                Ok(vec![])
+            }
+            Action::MigrationStatus { name, uid, status } => {
+                let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
+                self.patch(&self.migration_target(name), "status", Patch::Json, &change, part).await?;
+                Ok(vec![Learned::Migrated(status.state)])
+            }
+            Action::TakeOrders { name, uid, annotations } => {
+                // A merge patch takes off what may be gone already.
+                let none: serde_json::Map<String, Value> =
+                    annotations.iter().map(|annotation| ((*annotation).to_owned(), Value::Null)).collect();
+                let change = json!({"metadata": {"uid": uid, "annotations": none}});
+                self.patch(&self.migration_target(name), "", Patch::Merge, &change, part).await?;
+                Ok(vec![])
+            }
+            Action::DeleteMigration { name, uid, guards } => {
+                self.guards(guards).await?;
+                self.delete(&self.migration_target(name), uid, part).await?;
+                Ok(vec![])
+            }
+            Action::Deploy { target, body } => self.deploy(target, body).await,
             Action::Decorate { target, uid, finalizer, annotations } => {
                 let body = json!({
                     "apiVersion": target.gvk.api_version(), "kind": target.gvk.kind,
@@ -137,7 +173,7 @@ impl Apply {
                 let got = digest::of(&object.field("status").unwrap_or(Value::Null));
                 Ok(vec![Learned::Status(asked.clone(), got)])
             }
-            Action::CopyRelated(request) => self.copy_related(request).await,
+            Action::CopyRelated(request) => self.copy_related(request, part).await,
             Action::Delete { target, uid, guards } => {
                 self.guards(guards).await?;
                 let ended = self.delete(target, uid, part).await?;
@@ -152,8 +188,17 @@ impl Apply {
     }
 
     fn record_target(&self, name: &str) -> Target {
+        self.own_target(&own::records(), name)
+    }
+
+    /// Where a Migration is.
+    pub fn migration_target(&self, name: &str) -> Target {
+        self.own_target(&own::migrations(), name)
+    }
+
+    fn own_target(&self, resource: &Resource, name: &str) -> Target {
         let coordination = self.clusters.coordination().name().clone();
-        Target::new(coordination, own::records().gvk, Some(self.namespace.clone()), name.into())
+        Target::new(coordination, resource.gvk.clone(), Some(self.namespace.clone()), name.into())
     }
 
     async fn apply_copy(&self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
@@ -176,17 +221,17 @@ impl Apply {
             Err(error) if error.is_conflict() => return self.look_again(target, Part::Copy).await,
             Err(error) => return Err(fault(&error, Part::Copy)),
         };
-        let mut learned = vec![Learned::Applied(asked.to_owned(), content_digest(&object))];
+        let mut learned = vec![Learned::Applied(target.cluster.clone(), asked.to_owned(), content_digest(&object))];
         if uid.is_none() {
             tracing::info!(copy = %target, "made the copy");
-            learned.push(Learned::Placed);
+            learned.push(Learned::Placed(target.cluster.clone()));
         }
         self.took(target, &object);
         Ok(learned)
     }
 
     async fn try_apply(&self, target: &Target, body: &Value, force: bool) -> Result<Answer, Fault> {
-        let (_, resource) = self.place(target, Part::Copy)?;
+        let (_, resource) = self.place(target, Part::Copy).await?;
         let cluster = self.cluster_to_change(target, Part::Copy)?;
         let request = resource.patch(target.namespace.as_deref(), &target.name, "", Patch::Apply { force }, body);
         Ok(cluster.request(request.map_err(|error| unaddressable(target, &error, Part::Copy))?).await)
@@ -238,7 +283,7 @@ impl Apply {
 
     /// Deletes the object with this UID; whether it is gone already.
     async fn delete(&self, target: &Target, uid: &str, part: Part) -> Result<bool, Fault> {
-        let (_, resource) = self.place(target, part)?;
+        let (_, resource) = self.place(target, part).await?;
         let cluster = self.cluster_to_change(target, part)?;
         let request = resource.delete(target.namespace.as_deref(), &target.name, uid);
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
@@ -274,6 +319,10 @@ impl Apply {
                 Guard::Gone(target) => (target.clone(), None),
                 Guard::NotThatOne(target, uid) => (target.clone(), Some(uid)),
                 Guard::NoRecord(name) => (self.record_target(name), None),
+                Guard::NotNamed(name, copy) => {
+                    self.is_not_named(name, copy).await?;
+                    continue;
+                }
             };
             let there = self.read(&target, Part::Delete).await?;
             let holds = there.as_ref().is_none_or(|there| uid.is_some_and(|uid| there.uid() != uid));
@@ -287,91 +336,9 @@ impl Apply {
         Ok(())
     }
 
-    async fn copy_related(&self, request: &CopyRelated) -> Done {
-        let Some(source) = self.read(&request.source, Part::Related).await? else {
-            return self.source_is_gone(request).await;
-        };
-        let existing = match &request.existing {
-            Existing::NoneOfOurs => None,
-            Existing::Ours(there) => Some(there.clone()),
-            Existing::Unknown => self.read(&request.target, Part::Related).await?.map(Arc::new),
-        };
-        let untouched = match (&request.existing, &existing) {
-            (Existing::Unknown, Some(there)) => related::may_replace(there, request) && !there.touched_by_others,
-            _ => request.untouched,
-        };
-        let mark = related::source_mark(&source);
-        if untouched && existing.as_ref().is_some_and(|there| there.annotation(keys::RELATED_SOURCE) == Some(&mark)) {
-            return Ok(vec![]);
-        }
-        let result = match &existing {
-            Some(there) => self.put_related(request, &source, there).await,
-            None => match self.create_related(request, &source).await? {
-                Err(error) if error.is_conflict() => match self.read(&request.target, Part::Related).await? {
-                    Some(there) => self.put_related(request, &source, &there).await,
-                    None => return Err(Fault::Again(format!("{} has just gone", request.target))),
-                },
-                Ok(reply) => parse(&request.target, &reply, Part::Related),
-                Err(error) => Err(fault(&error, Part::Related)),
-            },
-        };
-        let object = result?;
-        self.took(&request.target, &object);
-        tracing::info!(from = %request.source, to = %request.target, "copied a related resource");
-        let version = object.resource_version().to_owned();
-        Ok(vec![Learned::Related(request.target.gvk.clone(), request.target.name.clone(), version)])
-    }
-
-    async fn source_is_gone(&self, request: &CopyRelated) -> Done {
-        let there = match &request.existing {
-            Existing::Ours(there) => Some(there.clone()),
-            Existing::NoneOfOurs => None,
-            Existing::Unknown => self.read(&request.target, Part::Related).await?.map(Arc::new),
-        };
-        if let Some(there) = there.filter(|there| related::may_replace(there, request)) {
-            self.delete(&request.target, there.uid(), Part::Related).await?;
-        }
-        let message = format!("{} declares {}, but it is not there yet", request.source.cluster, request.source);
-        Err(found(Finding::no(reason::RELATED_MISSING, message), "related"))
-    }
-
-    async fn create_related(&self, request: &CopyRelated, source: &Object) -> Result<Answer, Fault> {
-        let target = &request.target;
-        let (_, resource) = self.place(target, Part::Related)?;
-        let cluster = self.cluster_to_change(target, Part::Related)?;
-        let body = related::document(source, request, None).map_err(|finding| found(finding, "related"))?;
-        let create = resource.create(target.namespace.as_deref(), &body);
-        Ok(cluster.request(create.map_err(|error| unaddressable(target, &error, Part::Related))?).await)
-    }
-
-    async fn put_related(&self, request: &CopyRelated, source: &Object, there: &Object) -> Result<Object, Fault> {
-        let target = &request.target;
-        if !related::may_replace(there, request) {
-            let message = format!(
-                "{} is declared as a related resource, but {target} exists and is not the broker's; rename or delete that one",
-                request.source
-            );
-            return Err(found(Finding::no(reason::RELATED_CONFLICT, message), "related"));
-        }
-        let body = related::document(source, request, Some(there)).map_err(|finding| found(finding, "related"))?;
-        let (_, resource) = self.place(target, Part::Related)?;
-        let cluster = self.cluster_to_change(target, Part::Related)?;
-        let put = resource.replace(target.namespace.as_deref(), &target.name, &body);
-        let put = put.map_err(|error| unaddressable(target, &error, Part::Related))?;
-        match cluster.request(put).await {
-            Ok(reply) => parse(target, &reply, Part::Related),
-            // The type of a Secret and an immutable one cannot be changed: it is made anew.
-            Err(error) if error.is_invalid() => {
-                self.delete(target, there.uid(), Part::Related).await?;
-                Err(Fault::Again(format!("{target} could not be changed and is made anew")))
-            }
-            Err(error) => Err(fault(&error, Part::Related)),
-        }
-    }
-
     /// Reads one object, uncached; `None` where it is not there.
     async fn read(&self, target: &Target, part: Part) -> Result<Option<Object>, Fault> {
-        let (cluster, resource) = self.place(target, part)?;
+        let (cluster, resource) = self.place(target, part).await?;
         let request = resource.get(target.namespace.as_deref(), &target.name);
         let request = request.map_err(|error| unaddressable(target, &error, part))?;
         match cluster.request(request).await {
@@ -389,7 +356,7 @@ impl Apply {
         body: &Value,
         part: Part,
     ) -> Result<Object, Fault> {
-        let (_, resource) = self.place(target, part)?;
+        let (_, resource) = self.place(target, part).await?;
         let request = resource.patch(target.namespace.as_deref(), &target.name, subresource, patch, body);
         self.write(target, request, part).await
     }
@@ -429,14 +396,25 @@ impl Apply {
         self.cluster(target, part)
     }
 
-    fn place(&self, target: &Target, part: Part) -> Result<(Arc<Cluster>, Resource), Fault> {
+    async fn place(&self, target: &Target, part: Part) -> Result<(Arc<Cluster>, Resource), Fault> {
         let cluster = self.cluster(target, part)?;
-        let own = [own::records(), own::offers(), own::plugins()].into_iter().find(|own| own.gvk == target.gvk);
-        let resource = own.or_else(|| self.cache.resource(&target.cluster, &target.gvk)).ok_or_else(|| {
-            let message = format!("{} does not serve {}, or it has not been found yet", target.cluster, target.gvk);
+        let own = own::all().into_iter().find(|own| own.gvk == target.gvk);
+        if let Some(resource) = own.or_else(|| self.cache.resource(&target.cluster, &target.gvk)) {
+            return Ok((cluster, resource));
+        }
+        let unserved = |why: &dyn std::fmt::Display| {
+            let message = format!("{} cannot be written in {}: {why}", target.gvk, target.cluster);
             failed(part, reason::CLUSTER_UNAVAILABLE, message, "not_served")
-        })?;
-        Ok((cluster, resource))
+        };
+        if target.cluster.role != Role::Compute {
+            return Err(unserved(&"it is not served there, or has not been found yet"));
+        }
+        // Stages deploy kinds that nobody has watched before.
+        match discovery::find(&cluster, &target.gvk, false).await {
+            Ok(resource) => Ok((cluster, resource)),
+            Err(DiscoveryError::Request(error)) => Err(fault(&error, part)),
+            Err(error) => Err(unserved(&error)),
+        }
     }
 }
 
@@ -454,59 +432,4 @@ fn parse(target: &Target, reply: &Reply, part: Part) -> Result<Object, Fault> {
         let message = format!("{}: the answer about {target} is no Kubernetes object: {error}", target.cluster);
         failed(part, reason::CLUSTER_UNAVAILABLE, message, "malformed")
     })
-}
-
-fn unaddressable(target: &Target, error: &http::Error, part: Part) -> Fault {
-    failed(part, reason::INVALID, format!("{target} cannot be addressed: {error}"), "invalid")
-}
-
-/// Whether an API server says that this very object is not there. A kind that is not served (any more) is 404 too, and
-/// is no proof of anything.
-fn is_absent(error: &RequestError, target: &Target) -> bool {
-    matches!(error, RequestError::Api { code, message, .. }
-        if *code == StatusCode::NOT_FOUND && message.contains(&format!("\"{}\" not found", target.name)))
-}
-
-/// Whether a write into a namespace failed since that is missing.
-fn lacks_namespace(error: &RequestError, namespace: &str) -> bool {
-    matches!(error, RequestError::Api { code, message, .. }
-        if *code == StatusCode::NOT_FOUND && message.contains(&format!("namespaces \"{namespace}\" not found")))
-}
-
-fn failed(part: Part, reason: &'static str, message: String, category: &'static str) -> Fault {
-    let failure = Failure { part, invalid: false, reason, message };
-    Fault::Failed { failure, category, retry_in: None }
-}
-
-fn found(finding: Finding, category: &'static str) -> Fault {
-    let reason = match finding.reason.as_str() {
-        reason::RELATED_CONFLICT => reason::RELATED_CONFLICT,
-        reason::RELATED_MISSING => reason::RELATED_MISSING,
-        _ => reason::RELATED_NOT_ALLOWED,
-    };
-    failed(Part::Related, reason, finding.message, category)
-}
-
-/// What a failed request means for the key.
-fn fault(error: &RequestError, part: Part) -> Fault {
-    let said = |text: &str| matches!(error, RequestError::Api { message, .. } if message.contains(text));
-    let is_race = error.is_conflict()
-        || error.is_gone()
-        || (error.is_not_found() && part != Part::Copy && said("\" not found"))
-        // A JSON patch whose test fails is 422 as well, without a word about the object.
-        || (error.is_invalid() && said("rejected our request due to an error in our request"));
-    if is_race {
-        return Fault::Again(error.to_string());
-    }
-    let reason = match error.category() {
-        "denied" => reason::FORBIDDEN,
-        "invalid" => reason::INVALID,
-        "timeout" | "network" | "down" | "server" | "throttled" => reason::CLUSTER_UNAVAILABLE,
-        _ => reason::WRITE_FAILED,
-    };
-    Fault::Failed {
-        category: error.category(),
-        retry_in: error.retry_in(),
-        failure: Failure { part, invalid: error.is_invalid(), reason, message: error.to_string() },
-    }
 }

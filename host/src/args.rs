@@ -4,6 +4,7 @@
 //! `-flag` or `-flag=false`. They are brought into clap's form first. Whatever is wrong is one line that says what, and how
 //! to mend it.
 
+mod durations;
 mod flags;
 mod go;
 mod kinds;
@@ -15,22 +16,27 @@ use std::{
     fs,
     io::{self, IsTerminal},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches};
 use kube::core::GroupVersionKind;
-use resource_broker_api::names::Role;
+use resource_broker_api::names::{ClusterName, Role};
 
 use self::{
+    durations::duration,
     flags::{Raw, RawCommand, RawFlags},
     go::{explain, normalise, one_line},
     kinds::{is_dns_label, kinds},
-    sources::{check_sources, sources},
+    sources::{check_sources, coordination, sources},
 };
 use crate::{
     admin::Bind,
+    cache::Compute,
     crds::CrdsArgs,
-    kubeconfig::{Proxy, Reader, Source},
+    kubeconfig::{Place, Proxy, Reader, Source},
+    migrate_command::MigrateArgs,
+    planner::snapshot::Limits,
     plugin_command::PluginArgs,
     telemetry::{Encoder, Level, LogOptions},
 };
@@ -47,6 +53,8 @@ pub enum Invocation {
     Crds(CrdsArgs),
     /// Help the author of a plugin.
     Plugin(Box<PluginArgs>),
+    /// Give a migration an order, in the coordination cluster that is reached so.
+    Migrate(Box<MigrateArgs>, Place),
     /// Print this text (help or version) and end well.
     Print(String),
 }
@@ -64,6 +72,12 @@ pub struct Options {
     pub proxy: Proxy,
     /// Where the broker keeps its own objects in the coordination cluster.
     pub namespace: String,
+    /// Where migrations' stages run.
+    pub compute: Compute,
+    /// What holds for moves.
+    pub limits: Limits,
+    /// For how long Migrations that are over stay.
+    pub migration_history: Duration,
     /// Whether to write only while holding the Lease.
     pub leader_elect: bool,
     /// Who we are to other candidates for the Lease.
@@ -147,6 +161,10 @@ pub fn parse(line: impl IntoIterator<Item = OsString>, environment: &Environment
     match raw.command {
         Some(RawCommand::Crds(args)) => Ok(Invocation::Crds(args)),
         Some(RawCommand::Plugin(args)) => Ok(Invocation::Plugin(args)),
+        Some(RawCommand::Migrate(args)) => {
+            let place = coordination(args.kubeconfig(), environment)?;
+            Ok(Invocation::Migrate(args, place))
+        }
         None => Ok(Invocation::Run(Box::new(options(&raw.flags, environment)?))),
     }
 }
@@ -163,8 +181,15 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
     let metrics_bind = bind("--metrics-bind-address", &raw.metrics_bind_address)?;
     let metrics_secure = switch("--metrics-secure", &raw.metrics_secure)?;
     let health_bind = bind("--health-probe-bind-address", &raw.health_probe_bind_address)?;
+    let limits = Limits {
+        settle: duration("--settle", &raw.settle)?,
+        moves_per_provider: count("--max-moves-per-provider", &raw.max_moves_per_provider)?,
+    };
+    let migration_history = duration("--migration-history", &raw.migration_history)?;
     let log = log(raw, environment)?;
-    let given_namespace = raw.namespace.clone().map(namespace).transpose()?;
+    let given_namespace = raw.namespace.as_deref().map(|given| namespace("--namespace", given)).transpose()?;
+    let compute_namespace =
+        raw.compute_namespace.as_deref().map(|given| namespace("--compute-namespace", given)).transpose()?;
     let sources = sources(raw, environment)?;
     let mut reader = Reader::new(environment.proxy.clone());
     check_sources(&sources, &mut reader)?;
@@ -180,12 +205,16 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
         .or_else(|| environment.pod_namespace.clone())
         .or_else(of_context)
         .unwrap_or_else(|| "default".to_owned());
+    let compute = compute(&sources, &mut reader, compute_namespace, environment)?;
     Ok(Options {
         watch_kinds,
         related_kinds,
         proxy: environment.proxy.clone(),
         sources,
         namespace,
+        compute,
+        limits,
+        migration_history,
         leader_elect,
         identity: identity(environment),
         metrics_bind,
@@ -195,11 +224,44 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
     })
 }
 
-fn namespace(given: String) -> Result<String> {
-    if is_dns_label(&given) {
-        return Ok(given);
+fn namespace(flag: &str, given: &str) -> Result<String> {
+    if is_dns_label(given) {
+        return Ok(given.to_owned());
     }
-    usage(format!("--namespace={given}: not a namespace's name, which has small letters, digits and dashes"))
+    usage(format!("{flag}={given}: not a namespace's name, which has small letters, digits and dashes"))
+}
+
+/// Where migrations' stages run. A pod's own service account stands for the pod's own namespace.
+fn compute(
+    sources: &[Source],
+    reader: &mut Reader,
+    given: Option<String>,
+    environment: &Environment,
+) -> Result<Compute> {
+    let place = sources.iter().find(|source| source.role == Role::Compute).map(|source| &source.place);
+    let Some(place @ (Place::Named { name, .. } | Place::Pod { name })) = place else {
+        return usage("no compute cluster: give its kubeconfig with --compute-kubeconfig=PATH");
+    };
+    let of_place = || match place {
+        Place::Pod { .. } => environment.pod_namespace.clone(),
+        _ => reader.namespace(place),
+    };
+    let namespace = given.or_else(of_place).unwrap_or_else(|| "default".to_owned());
+    Ok(Compute { cluster: ClusterName::new(Role::Compute, name), namespace })
+}
+
+/// A number of things of which there is at least one.
+fn count(flag: &str, text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(0) => usage(format!("{flag}={text}: at least 1, or nothing could ever move")),
+        Ok(count) => Ok(count),
+        Err(_) => usage(format!("{flag}={text}: not a whole number, as 10")),
+    }
+}
+
+/// Reads a duration as Go writes it; says what is wrong with one that cannot be read.
+pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    durations::parse(text)
 }
 
 /// The values that Go's flags take for a switch.

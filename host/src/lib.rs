@@ -14,6 +14,7 @@
 //! - [`transport`] is the only way to an API server. Every request is bounded in time, size and number; a cluster that does
 //!   not answer fails its requests at once, and is asked in the background until it answers again.
 //! - [`plugins`] loads components and says who serves what, [`plugin_command`] helps those who write them.
+//! - [`migrate_command`] brings people's orders to migrations.
 //! - [`lease`] makes sure that one process writes, [`admin`] answers probes, [`metrics`] and [`telemetry`] tell people.
 //!
 //! What is deliberately absent: retries (a failed write is looked at again by its key), caching in the transport, and any
@@ -31,6 +32,7 @@ pub mod identity;
 pub mod kubeconfig;
 pub mod lease;
 pub mod metrics;
+pub mod migrate_command;
 pub mod plugin_command;
 pub mod plugins;
 pub mod queue;

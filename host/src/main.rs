@@ -4,7 +4,7 @@ use std::{env, io::Write, process::ExitCode};
 
 use resource_broker::{
     args::{self, Environment, Invocation},
-    crds, plugin_command, run, telemetry,
+    crds, migrate_command, plugin_command, run, telemetry,
 };
 
 /// The exit code for a command line that cannot be followed.
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }),
         Ok(Invocation::Plugin(args)) => plugin_command::run(&args),
+        Ok(Invocation::Migrate(args, place)) => migrate_command::run(&args, &place),
         Ok(Invocation::Run(options)) => serve(*options),
     }
 }

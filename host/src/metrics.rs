@@ -155,6 +155,8 @@ struct Inner {
     /// The watch labels that exist, so that a cluster's can be found when it goes.
     watches: Mutex<HashSet<WatchLabels>>,
     objects: Family<StateLabel, Gauge>,
+    moves: Family<OutcomeLabel, Counter>,
+    migrations: Family<OutcomeLabel, Counter>,
     cluster_up: Family<ClusterLabel, Gauge>,
     source_problems: Gauge,
     leader: Gauge,
@@ -200,6 +202,8 @@ impl Metrics {
             watch_restarts: Family::default(),
             watches: Mutex::default(),
             objects: Family::default(),
+            moves: Family::default(),
+            migrations: Family::default(),
             cluster_up: Family::default(),
             source_problems: Gauge::default(),
             leader: Gauge::default(),
@@ -271,6 +275,16 @@ impl Metrics {
         self.0.objects.get_or_create(&StateLabel { state }).set(to_gauge(count));
     }
 
+    /// A move to another provider ended. `outcome` is one of a few words known at compile time.
+    pub fn moved(&self, outcome: &'static str) {
+        self.0.moves.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A migration ended. `outcome` is one of a few words known at compile time.
+    pub fn migrated(&self, outcome: &'static str) {
+        self.0.migrations.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
     /// Whether a cluster answers.
     pub fn cluster_up(&self, cluster: &ClusterName, up: bool) {
         self.0.cluster_up.get_or_create(&ClusterLabel { cluster: cluster.to_string() }).set(i64::from(up));
@@ -339,6 +353,8 @@ impl Inner {
         );
         registry.register("watch_restarts", "Watches that ended and were started anew", self.watch_restarts.clone());
         registry.register("objects", "Brokered objects, by state", self.objects.clone());
+        registry.register("moves", "Moves between providers that ended, by outcome", self.moves.clone());
+        registry.register("migrations", "Migrations that ended, by outcome", self.migrations.clone());
         registry.register("cluster_up", "Whether the cluster answers (1) or not (0)", self.cluster_up.clone());
         registry.register(
             "kubeconfig_problems",

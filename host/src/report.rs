@@ -29,7 +29,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter of Events about Assignments in `namespace`.
+    /// A reporter of Events about Assignments and Migrations in `namespace`.
     pub fn new(namespace: &str) -> Self {
         Self { namespace: namespace.to_owned(), told: Mutex::default() }
     }
@@ -42,6 +42,9 @@ impl Reporter {
                 (&target.cluster, target.gvk.clone(), target.namespace.clone(), &target.name, uid)
             }
             About::Record(name, uid) => (coordination, own::records().gvk, Some(self.namespace.clone()), name, uid),
+            About::Migration(name, uid) => {
+                (coordination, own::migrations().gvk, Some(self.namespace.clone()), name, uid)
+            }
         };
         if !self.is_new(&format!("{cluster}/{uid}"), event) {
             return;

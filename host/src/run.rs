@@ -42,7 +42,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let config = SandboxConfig { probe: plugin_command::probe(), ..SandboxConfig::default() };
     let component_bytes = config.component_bytes;
     let sandbox = tokio::task::spawn_blocking(|| Sandbox::new(config));
-    let scope = Scope { kinds: gvks(&options.watch_kinds), related: gvks(&options.related_kinds) };
+    let scope = Scope {
+        kinds: gvks(&options.watch_kinds),
+        related: gvks(&options.related_kinds),
+        namespace: options.namespace.clone(),
+        compute: options.compute,
+        limits: options.limits,
+    };
     let settings = Settings { poll: POLL, proxy: options.proxy };
     let (clusters, mut events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
     let clusters = Arc::new(clusters);
@@ -58,14 +64,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let _health = admin::serve_health(&options.health_bind, checks).await?;
     let _metrics = admin::serve_metrics(&options.metrics_bind, options.metrics_secure, metrics.clone()).await?;
 
-    let watches = Arc::new(Watches::new(
-        scope,
-        options.namespace.clone(),
-        clusters.clone(),
-        cache.clone(),
-        queue.clone(),
-        metrics.clone(),
-    ));
+    let watches = Arc::new(Watches::new(scope, clusters.clone(), cache.clone(), queue.clone(), metrics.clone()));
     watches.on(&ClusterEvent::Attached(clusters.coordination().clone()));
     // What is there from the start is watched before the first decision.
     while let Ok(event) = events.try_recv() {
@@ -119,8 +118,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
     // Every process loads, so that one that takes over has nothing to wait for.
     let mut loading = tokio::spawn(controller.run());
-    let worker =
-        worker::Parts { queue, cache: cache.clone(), sandbox, board: board.clone(), apply, watches: begin(), metrics };
+    let worker = worker::Parts {
+        queue,
+        cache: cache.clone(),
+        sandbox,
+        board: board.clone(),
+        apply,
+        watches: begin(),
+        history: options.migration_history,
+        metrics,
+    };
     let worker = Arc::new(Worker::new(worker));
 
     let outcome = lead(&leadership, &cache, &board, me, worker, &mut loading, &stop).await;
@@ -208,9 +215,10 @@ fn cache_checks(cache: &Cache) -> Vec<Check> {
     let states = cache.states().into_iter();
     states
         .map(|(id, why)| {
-            let own = matches!(id.what, What::Records | What::Plugins) && id.cluster.role == Role::Coordination;
-            // Where the kind is not known there are no Plugins, and that is fine.
-            let none = id.what == What::Plugins && cache.plugins().plugins.is_ok();
+            let own = matches!(id.what, What::Records | What::Plugins | What::Migrations | What::Configurations)
+                && id.cluster.role == Role::Coordination;
+            // Where the kind is not known there are none of it, and that is fine.
+            let none = own && id.what != What::Records && cache.is_unserved(&id);
             Check {
                 name: format!("cache {id}"),
                 ok: why.is_none() || none,

@@ -55,7 +55,7 @@ pub struct Watch {
     pub id: StoreId,
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// The broker's namespace in the coordination cluster, for its own records.
+    /// The broker's namespace there, in the coordination and in the compute cluster.
     pub namespace: String,
     /// Where the store is.
     pub cache: Arc<Cache>,
@@ -251,8 +251,10 @@ impl Watch {
             What::Offers => Ok(own::offers()),
             What::Plugins => Ok(own::plugins()),
             What::Components => Ok(own::config_maps()),
+            What::Migrations => Ok(own::migrations()),
+            What::Configurations => Ok(own::configurations()),
             What::Kind(gvk) => Ok(discovery::find(&self.cluster, gvk, self.id.cluster.role == Role::Consumer).await?),
-            What::Sources(gvk) | What::Related(gvk) => match known(gvk) {
+            What::Sources(gvk) | What::Related(gvk) | What::Stage(gvk) | What::Mirrors(gvk) => match known(gvk) {
                 Some(resource) => Ok(resource),
                 None => Ok(discovery::find(&self.cluster, gvk, false).await?),
             },
@@ -260,14 +262,22 @@ impl Watch {
     }
 
     fn is_metadata(&self) -> bool {
-        matches!(self.id.what, What::Sources(_) | What::Related(_) | What::Components)
+        matches!(self.id.what, What::Sources(_) | What::Related(_) | What::Mirrors(_) | What::Components)
     }
 
     /// The collection with what selects from it.
     fn path(&self, resource: &Resource) -> String {
         match &self.id.what {
-            What::Records | What::Plugins | What::Components => {
+            What::Records | What::Plugins | What::Components | What::Migrations | What::Configurations => {
                 format!("{}?", resource.collection(Some(&self.namespace)))
+            }
+            What::Stage(_) => {
+                format!("{}?labelSelector={}&", resource.collection(Some(&self.namespace)), keys::MIGRATION_STAGE)
+            }
+            What::Mirrors(_) => {
+                let collection = resource.collection(Some(&self.namespace));
+                // A comma and an exclamation mark, escaped: with an id, and of no stage.
+                format!("{collection}?labelSelector={}%2C%21{}&", keys::MIGRATION_ID, keys::MIGRATION_STAGE)
             }
             What::Related(_) => format!("{}?labelSelector={}&", resource.all(), keys::RELATED_TO),
             What::Offers | What::Kind(_) | What::Sources(_) => format!("{}?", resource.all()),
@@ -360,17 +370,14 @@ fn known(gvk: &Gvk) -> Option<Resource> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cache::Scope,
-        testing::{answer, cluster},
-    };
+    use crate::testing::{answer, cluster, scope};
 
     /// A consumer that answers each list with `status` and `body`, and what its store is said to be after a minute.
     async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String> {
         let metrics = Metrics::new();
         let cluster = cluster("consumer#c", &metrics, move |_| async move { answer(status, body) });
         let secrets = Gvk::new("", "v1", "Secret");
-        let cache = Arc::new(Cache::new(Scope { kinds: vec![], related: vec![secrets.clone()] }));
+        let cache = Arc::new(Cache::new(scope(vec![], vec![secrets.clone()])));
         cache.attach(cluster.name());
         let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
         let watch = Watch {

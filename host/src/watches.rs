@@ -19,7 +19,6 @@ use crate::{
 /// See the module.
 pub struct Watches {
     scope: Scope,
-    namespace: String,
     clusters: Arc<ClusterSet>,
     cache: Arc<Cache>,
     queue: Arc<Queue<WorkKey>>,
@@ -28,16 +27,15 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// No watches yet. `namespace` is the broker's own, in the coordination cluster.
+    /// No watches yet.
     pub fn new(
         scope: Scope,
-        namespace: String,
         clusters: Arc<ClusterSet>,
         cache: Arc<Cache>,
         queue: Arc<Queue<WorkKey>>,
         metrics: Metrics,
     ) -> Self {
-        Self { scope, namespace, clusters, cache, queue, metrics, tasks: Mutex::default() }
+        Self { scope, clusters, cache, queue, metrics, tasks: Mutex::default() }
     }
 
     /// A cluster came or went.
@@ -55,11 +53,15 @@ impl Watches {
         let whats: Vec<What> = match name.role {
             Role::Consumer => kinds.chain(self.scope.related.iter().cloned().map(What::Related)).collect(),
             Role::Provider => kinds.chain([What::Offers]).collect(),
-            Role::Coordination => vec![What::Records, What::Plugins],
+            Role::Coordination => vec![What::Records, What::Plugins, What::Migrations, What::Configurations],
+            // Begun when the first migration is there: a broker that never has one needs no rights there.
             Role::Compute => Vec::new(),
         };
         for what in whats {
             self.begin(StoreId { cluster: name.clone(), what });
+        }
+        if name.role == Role::Compute {
+            enqueue(&self.queue, self.cache.migrations());
         }
     }
 
@@ -89,7 +91,10 @@ impl Watches {
         let watch = Watch {
             id: id.clone(),
             cluster,
-            namespace: self.namespace.clone(),
+            namespace: match id.cluster.role {
+                Role::Compute => self.scope.compute.namespace.clone(),
+                _ => self.scope.namespace.clone(),
+            },
             cache: self.cache.clone(),
             queue: self.queue.clone(),
             metrics: self.metrics.clone(),

@@ -6,6 +6,7 @@
 mod answers;
 mod lanes;
 mod memory;
+mod templates;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::{
-    answers::{Plugins, Said},
+    answers::{Asked, Plugins, Said},
     lanes::Lanes,
     memory::Memories,
 };
@@ -31,13 +32,16 @@ use crate::{
     metrics::Metrics,
     planner::{
         self,
+        configuration::to_validate,
         offer::filters_to_validate,
         plan::{Action, Plan, State},
-        snapshot::{Key, Target},
+        question::Answers,
+        snapshot::{Key, Snapshot, Target},
         sweep,
     },
     plugins::Board,
     queue::Queue,
+    watch::enqueue,
 };
 
 /// Passes under way at once. A pass that waits for a slow cluster costs a few kilobytes, so there may be many.
@@ -50,6 +54,8 @@ const LONGEST: Duration = Duration::from_mins(2);
 const LAST_STEPS: Duration = Duration::from_secs(3);
 /// The shortest and the longest pause before a key that failed is looked at again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+/// How often in a pass the plan may ask for more.
+const ROUNDS: usize = 8;
 /// The pause before an offer or a stray copy that was not as the cache showed it is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -67,6 +73,8 @@ pub struct Parts {
     pub apply: Arc<Apply>,
     /// Starts a watch that a snapshot needs.
     pub watches: Box<dyn Fn(StoreId) + Send + Sync>,
+    /// For how long Migrations that are over stay.
+    pub history: Duration,
     /// Counts.
     pub metrics: Metrics,
 }
@@ -78,6 +86,7 @@ pub struct Worker {
     plugins: Plugins,
     apply: Arc<Apply>,
     watches: Box<dyn Fn(StoreId) + Send + Sync>,
+    history: Duration,
     metrics: Metrics,
     memories: Memories,
 }
@@ -102,9 +111,9 @@ enum Went {
 impl Worker {
     /// A worker with nothing remembered.
     pub fn new(parts: Parts) -> Self {
-        let Parts { queue, cache, sandbox, board, apply, watches, metrics } = parts;
+        let Parts { queue, cache, sandbox, board, apply, watches, history, metrics } = parts;
         let plugins = Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone() };
-        Self { queue, cache, plugins, apply, watches, metrics, memories: Memories::default() }
+        Self { queue, cache, plugins, apply, watches, history, metrics, memories: Memories::default() }
     }
 
     /// Works until `stop`; passes that are under way then end their step.
@@ -138,22 +147,14 @@ impl Worker {
     async fn pass(&self, key: &WorkKey, stop: &CancellationToken) {
         let _done = Done { queue: &self.queue, key };
         let started = Instant::now();
-        let (kind, object) = match key {
-            WorkKey::Object(key) => (&key.gvk.kind, key.target()),
-            WorkKey::Offer(target) | WorkKey::Copy(target) => (&target.gvk.kind, target.clone()),
-        };
-        let span = tracing::info_span!(
-            "pass",
-            cluster = %object.cluster,
-            kind,
-            namespace = object.namespace.as_deref().unwrap_or_default(),
-            object = object.name,
-        );
+        let span = self.span(key);
         let work = async {
             match key {
                 WorkKey::Object(key) => self.object(key, stop).await,
                 WorkKey::Offer(target) => self.offer(target, stop).await,
                 WorkKey::Copy(target) => self.sweep(target, stop).await,
+                WorkKey::Configuration(target) => self.configuration(target, stop).await,
+                WorkKey::Migration(name) => self.history(name, stop).await,
             }
         };
         let went = timeout(LONGEST, work.instrument(span)).await.unwrap_or(Went::Badly("timeout", None));
@@ -177,28 +178,32 @@ impl Worker {
         }
     }
 
+    fn span(&self, key: &WorkKey) -> tracing::Span {
+        let object = match key {
+            WorkKey::Object(key) => key.target(),
+            WorkKey::Offer(target) | WorkKey::Copy(target) | WorkKey::Configuration(target) => target.clone(),
+            WorkKey::Migration(name) => self.apply.migration_target(name),
+        };
+        tracing::info_span!(
+            "pass",
+            cluster = %object.cluster,
+            kind = object.gvk.kind,
+            namespace = object.namespace.as_deref().unwrap_or_default(),
+            object = object.name,
+        )
+    }
+
     async fn object(&self, key: &Key, stop: &CancellationToken) -> Went {
         let memory = self.memories.recall(key);
-        let (snapshot, needed) = self.cache.snapshot(key, memory);
-        for id in needed {
-            (self.watches)(id);
-        }
-        let questions = planner::ask(&snapshot);
-        let plan = if let Some(plugin) = self.plugins.awaited(key, &questions) {
-            waits_for(&plugin)
-        } else {
-            let work_key = WorkKey::Object(key.clone());
-            let mut said = self.memories.said(&work_key);
-            let asked = self.plugins.answer(&snapshot, questions, &mut said).await;
-            self.memories.say(&work_key, said);
-            let mut plan = planner::plan(&snapshot, &asked.answer);
-            asked.again.map(|again| plan.again_in(again));
-            plan
-        };
+        let (mut snapshot, needed) = self.cache.snapshot(key, memory);
+        self.begin_watches(needed);
+        snapshot.migration.plugin = self.plugins.make_stages(key);
+        let plan = self.decide(key, &snapshot).await;
         for wait in &plan.waits {
             tracing::debug!(wait, "waiting");
         }
         let (learned, fault) = self.carry_out(&plan, stop).await;
+        self.line_up(key, &plan, fault.is_none());
         let fault = fault.map(|fault| self.memories.judge_race(key, fault));
         let left = self.memories.remember(key, &snapshot, &plan, learned, fault.as_ref(), &self.metrics);
         if left.recovered {
@@ -206,6 +211,81 @@ impl Worker {
         }
         let went = Went::from(fault);
         self.schedule(key, &plan, &went);
+        went
+    }
+
+    /// Asks, plans, and asks again as long as the plan hangs on something that was not asked.
+    async fn decide(&self, key: &Key, snapshot: &Snapshot) -> Plan {
+        let work_key = WorkKey::Object(key.clone());
+        let mut said = self.memories.said(&work_key);
+        let mut asked = Asked::<Answers>::default();
+        let mut questions = planner::ask(snapshot);
+        for _ in 0..ROUNDS {
+            if let Some(plugin) = self.plugins.awaited(key, &questions) {
+                return waits_for(&plugin);
+            }
+            self.plugins.answer(snapshot, questions, &mut said, &mut asked).await;
+            match planner::plan(snapshot, &asked.answer) {
+                Ok(mut plan) => {
+                    self.memories.say(&work_key, said);
+                    asked.again.map(|again| plan.again_in(again));
+                    return plan;
+                }
+                Err(more) => questions = *more,
+            }
+        }
+        tracing::error!(?questions, "there is no end of questions about this object; this is a bug");
+        Plan::wait(State::Blocked, "there is no end of questions about it")
+    }
+
+    /// Tells the cache whether a move of this object waits for a place, and wakes who can use one that it leaves.
+    fn line_up(&self, key: &Key, plan: &Plan, went_well: bool) {
+        let begins = |action: &Action| matches!(action, Action::UpdateRecord { budget: Some(_), .. });
+        let tried = plan.actions().any(begins);
+        let wants = plan.wants_place || (tried && !went_well);
+        enqueue(&self.queue, self.cache.wants_place(key, wants, tried && went_well));
+    }
+
+    fn begin_watches(&self, needed: Vec<StoreId>) {
+        for id in needed {
+            (self.watches)(id);
+        }
+    }
+
+    async fn configuration(&self, target: &Target, stop: &CancellationToken) -> Went {
+        let snapshot = self.cache.configuration_snapshot(target);
+        let key = WorkKey::Configuration(target.clone());
+        let Some(spec) = to_validate(&snapshot) else {
+            self.memories.say(&key, Said::default());
+            return self.simply(key, &planner::configuration::plan(&snapshot, None), None, stop).await;
+        };
+        let Some(api) = self.plugins.api_of_configuration(target) else {
+            let plan = Plan::wait(State::Waiting, "no cluster has said yet what the kind's resource is called");
+            return self.simply(key, &plan, None, stop).await;
+        };
+        if let Some(plugin) = self.plugins.awaited_by_configuration(&api) {
+            return self.simply(key, &waits_for(&plugin), None, stop).await;
+        }
+        let mut said = self.memories.said(&key);
+        let asked = self.plugins.validate_migration(target, &api, spec, &mut said).await;
+        self.memories.say(&key, said);
+        let plan = planner::configuration::plan(&snapshot, Some(&asked.answer));
+        self.simply(key, &plan, asked.again, stop).await
+    }
+
+    async fn history(&self, name: &str, stop: &CancellationToken) -> Went {
+        let (snapshot, needed) = self.cache.history_snapshot(name, self.history);
+        self.begin_watches(needed);
+        let plan = planner::history::plan(&snapshot);
+        self.simply(WorkKey::Migration(name.to_owned()), &plan, None, stop).await
+    }
+
+    /// Carries out a plan of which nothing is remembered.
+    async fn simply(&self, key: WorkKey, plan: &Plan, again: Option<Duration>, stop: &CancellationToken) -> Went {
+        let went = Went::from(self.carry_out(plan, stop).await.1);
+        if let Some(again) = [again, plan.again].into_iter().flatten().min() {
+            self.queue.add_after(key, again);
+        }
         went
     }
 

@@ -16,6 +16,11 @@ pub const LOADED: &str = "Loaded";
 pub const HEALTHY: &str = "Healthy";
 /// An offer makes sense: its API is served and watched, its filters can be judged. On offers.
 pub const VALID: &str = "Valid";
+/// A migration goes on; the message says what is waited for or in the way. On Migrations, beside one condition for each state
+/// that was reached, called as the state.
+pub const PROGRESSING: &str = "Progressing";
+/// A migration came to an end before its cutover. On Migrations.
+pub const FAILED: &str = "Failed";
 
 /// Reasons, each with the conditions that give it.
 pub mod reason {
@@ -30,6 +35,14 @@ pub mod reason {
     pub const PLUGIN_FAILED: &str = "PluginFailed";
     /// `Accepted` is false: the provider that holds the object is attached no longer, or has withdrawn its offer.
     pub const PROVIDER_GONE: &str = "ProviderGone";
+    /// `Synced` is false: the object is on its way to another provider; the message says what is waited for. Also an Event.
+    pub const MOVING: &str = "Moving";
+    /// An Event: the object is at its new provider.
+    pub const MOVED: &str = "Moved";
+    /// An Event: the object stays where it is, or goes to yet another provider.
+    pub const MOVE_ABANDONED: &str = "MoveAbandoned";
+    /// `Accepted` is false: a person ordered that the object stays at a provider that does not accept it.
+    pub const MOVE_ROLLED_BACK: &str = "MoveRolledBack";
     /// `Valid` is true.
     pub const VALID: &str = "Valid";
     /// `Valid` is false: a filter makes no sense to the API's filter component; the message says which and why.
@@ -101,7 +114,9 @@ pub mod reason {
     pub const WRONG_INTERFACE: &str = "WrongInterface";
     /// `Loaded` is false: compiling the component took too long.
     pub const COMPILE_TIME: &str = "CompileTime";
-    /// `Loaded` is false: the component refuses its configuration; the message has its own words.
+    /// `Loaded` is false: the component refuses its configuration; the message has its own words. `Valid` is false: a
+    /// `MigrationConfiguration` makes no sense to the API's template component; the message says which stage, field and
+    /// expression.
     pub const INVALID_CONFIGURATION: &str = "InvalidConfiguration";
     /// `Loaded` is false: the component failed when it was asked to introduce itself or to check its configuration.
     pub const FAILED_TO_START: &str = "FailedToStart";
@@ -121,6 +136,34 @@ pub mod reason {
     pub const SHADOWED: &str = "Shadowed";
     /// `Ready` is false: the component does not export a role that the Plugin names. What it exports is served.
     pub const ROLE_MISSING: &str = "RoleMissing";
+    /// `Valid` is false: another migration configuration is for the same pair; none of them is used.
+    pub const CONFLICT: &str = "Conflict";
+    /// A state of a migration was reached.
+    pub const REACHED: &str = "Reached";
+    /// `Progressing` is true: the copies, their related resources or preconditions are waited for.
+    pub const STAGE_WAITING: &str = "StageWaiting";
+    /// `Progressing` is false: a person has to approve the stage.
+    pub const AWAITING_APPROVAL: &str = "AwaitingApproval";
+    /// `Progressing` is true: a stage's success is waited for.
+    pub const STAGE_RUNNING: &str = "StageRunning";
+    /// `Progressing` is true: what a stage deployed is taken away.
+    pub const CLEANING: &str = "Cleaning";
+    /// `Progressing` is true: the new provider's copy is waited for.
+    pub const CUTOVER: &str = "Cutover";
+    /// `Progressing` is false: something has to be mended before the migration goes on; the message says what.
+    pub const BLOCKED: &str = "Blocked";
+    /// `Progressing` is false: the migration is over.
+    pub const OVER: &str = "Over";
+    /// `Failed` is true: a stage took longer than its timeout.
+    pub const STAGE_TIMED_OUT: &str = "StageTimedOut";
+    /// `Failed` is true: a stage cannot succeed any more.
+    pub const STAGE_FAILED: &str = "StageFailed";
+    /// `Failed` is true: a person ordered the object to stay with its old provider.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// `Failed` is true: the object was deleted, changed back, or goes elsewhere.
+    pub const ABANDONED: &str = "Abandoned";
+    /// An Event: an order on a Migration cannot be carried out; the message says why.
+    pub const ORDER_REFUSED: &str = "OrderRefused";
     /// An Event: another version of the component serves from now on.
     pub const SWAPPED: &str = "Swapped";
     /// An Event: calls succeed again.

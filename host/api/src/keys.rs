@@ -25,6 +25,13 @@ pub const MIGRATION_STAGE: &str = "broker.platform-mesh.io/migration-stage";
 /// Label on stage resources in the compute cluster: the migration.
 pub const MIGRATION_ID: &str = "broker.platform-mesh.io/migration-id";
 
+/// Annotation on a Migration: the stage that a person approves.
+pub const MIGRATION_APPROVE: &str = "broker.platform-mesh.io/migration-approve";
+/// Annotation on a Migration: `true` orders that what failed, or was rolled back, is tried again.
+pub const MIGRATION_RETRY: &str = "broker.platform-mesh.io/migration-retry";
+/// Annotation on a Migration: `true` orders that the object stays where it is.
+pub const MIGRATION_ROLLBACK: &str = "broker.platform-mesh.io/migration-rollback";
+
 /// Label on a related resource that the broker copied to a consumer: the owning object's Assignment name.
 /// It selects the broker's own copies for the metadata watch, and keeps them from being brokered in turn.
 pub const RELATED_TO: &str = "broker.platform-mesh.io/related-to";

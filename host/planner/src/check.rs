@@ -1,11 +1,17 @@
 //! Lints over a plan: what must hold of any plan whatever the snapshot. Run in tests and in debug builds, so that a
 //! step that breaks an invariant is caught where it is written.
 
-use resource_broker_api::names::Role;
+use std::collections::BTreeSet;
+
+use resource_broker_api::{
+    broker::AssignmentSpec,
+    names::{ClusterName, Role},
+};
 
 use crate::{
-    plan::{Action, Guard, Plan},
-    snapshot::{Snapshot, View},
+    copy, delete,
+    plan::{Action, Guard, Marks, Plan},
+    snapshot::{Record, Seat, Snapshot, Target, View},
 };
 
 /// What is wrong with a plan; empty where nothing is.
@@ -38,23 +44,36 @@ pub fn check(snapshot: &Snapshot, plan: &Plan) {
 
 fn problem(snapshot: &Snapshot, action: &Action, has_record: bool) -> Option<String> {
     let consumer = &snapshot.key.consumer;
-    let named = snapshot.record.present().and_then(|record| record.provider());
+    let named: Option<Vec<ClusterName>> =
+        snapshot.record.present().map(|record| record.provider().into_iter().chain(record.next()).collect());
     let problem = match action {
         Action::CreateRecord { .. } if snapshot.record.present().is_some() => "a second record for one object",
         Action::ApplyCopy { .. } if !has_record => "a copy before its record",
         Action::ApplyCopy { target, .. } if target.cluster.role != Role::Provider => "a copy outside the providers",
-        Action::ApplyCopy { target, .. } if named.as_ref().is_some_and(|named| *named != target.cluster) => {
+        Action::ApplyCopy { target, .. } if named.as_ref().is_some_and(|named| !named.contains(&target.cluster)) => {
             "a copy at a provider that the record does not name"
         }
         Action::PutStatus { target, .. } | Action::Decorate { target, .. } if target.cluster != *consumer => {
             "a write to another cluster than the object's"
         }
         Action::CopyRelated(copy)
-            if copy.target.cluster != *consumer || copy.target.namespace != snapshot.key.namespace =>
+            if !matches!(copy.marks, Marks::Mirror { .. })
+                && (copy.target.cluster != *consumer || copy.target.namespace != snapshot.key.namespace) =>
         {
             "a related resource outside the object's namespace"
         }
-        Action::Delete { target, uid, guards } => return delete_problem(snapshot, target.cluster.role, uid, guards),
+        Action::CopyRelated(copy)
+            if matches!(copy.marks, Marks::Mirror { .. }) && !is_in_compute(snapshot, &copy.target) =>
+        {
+            "a mirror outside the broker's namespace in compute"
+        }
+        Action::Deploy { target, .. } if !is_in_compute(snapshot, target) => {
+            "a stage's resource outside the broker's namespace in compute"
+        }
+        Action::UpdateRecord { spec, guards, .. } if !keeps_places(snapshot, spec, guards) => {
+            "a place that the record forgets although its copy may be there"
+        }
+        Action::Delete { target, uid, guards } => return delete_problem(snapshot, target, uid, guards),
         Action::ReleaseFinalizer { uid, .. } | Action::DeleteRecord { uid, .. } | Action::RecordStatus { uid, .. }
             if uid.is_empty() =>
         {
@@ -65,8 +84,36 @@ fn problem(snapshot: &Snapshot, action: &Action, has_record: bool) -> Option<Str
     Some(problem.into())
 }
 
-/// A provider's copy goes only with its object: deleted, or confirmed gone.
-fn delete_problem(snapshot: &Snapshot, role: Role, uid: &str, guards: &[Guard]) -> Option<String> {
+fn is_in_compute(snapshot: &Snapshot, target: &Target) -> bool {
+    let compute = &snapshot.migration.compute;
+    target.cluster == compute.cluster && target.namespace.as_ref() == Some(&compute.namespace)
+}
+
+/// Whether each place that the record names is named by the new one too, or known to be empty.
+fn keeps_places(snapshot: &Snapshot, spec: &AssignmentSpec, guards: &[Guard]) -> bool {
+    let Some(record) = snapshot.record.present() else { return true };
+    let after = Record { spec: spec.clone(), ..record.as_ref().clone() };
+    let named: BTreeSet<_> = after.places().into_iter().map(|place| place.cluster).collect();
+    let gone = &snapshot.memory.gone;
+    delete::places(record).iter().all(|(place, uid)| {
+        named.contains(&place.cluster)
+            || guards.contains(&Guard::Gone(place.clone()))
+            || uid.map_or(!gone.is_empty(), |uid| gone.contains(uid))
+            || snapshot
+                .view(
+                    &(Seat {
+                        cluster: &place.cluster.to_string(),
+                        version: Some(&place.gvk.version),
+                        namespace: None,
+                        name: "",
+                    }),
+                )
+                .is_some_and(|view| view.present().is_some_and(|there| !copy::is_claimed(there, &snapshot.key)))
+    })
+}
+
+/// A provider's copy goes only with its object (deleted, or confirmed gone), or where the object has left the provider.
+fn delete_problem(snapshot: &Snapshot, target: &Target, uid: &str, guards: &[Guard]) -> Option<String> {
     if uid.is_empty() {
         return Some("a deletion that does not say which object is meant".into());
     }
@@ -74,6 +121,13 @@ fn delete_problem(snapshot: &Snapshot, role: Role, uid: &str, guards: &[Guard]) 
         View::Present(object) => object.is_deleting(),
         View::Absent | View::Unknown { .. } => false,
     };
+    let cluster = target.cluster.to_string();
+    let left = snapshot.record.present().is_some_and(|record| {
+        let serves = [Some(&record.spec.provider), record.spec.next.as_ref()];
+        !serves.into_iter().flatten().any(|place| place.cluster == cluster)
+            && record.spec.previous.iter().any(|place| place.cluster == cluster)
+    });
     let confirmed = guards.iter().any(|guard| matches!(guard, Guard::NotThatOne(..)));
-    (role == Role::Provider && !goes && !confirmed).then(|| "a copy deleted while its object may live".into())
+    (target.cluster.role == Role::Provider && !goes && !confirmed && !left)
+        .then(|| "a copy deleted while its object may live".into())
 }

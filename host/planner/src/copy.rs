@@ -1,6 +1,6 @@
 //! Steps 3 and 4: the consumer object's marks, and the copy at the provider. Needs no client.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::Object};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::{
     findings::Finding,
     owned,
     plan::Action,
-    snapshot::{Applied, Key, Memory, Part, Record, Snapshot},
+    snapshot::{Applied, Key, Memory, Part, Snapshot},
 };
 
 /// The annotations that make an object a copy of ours.
@@ -22,15 +22,17 @@ const PATIENCE: u32 = 3;
 const SLOWEST: Duration = Duration::from_mins(5);
 
 /// The consumer object's finalizer and annotations, where they are not as they should be.
-pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName) -> Option<Action> {
-    let provider = provider.to_string();
+pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName, next: Option<&ClusterName>) -> Option<Action> {
+    let shown = [(keys::PROVIDER_CLUSTER, Some(provider)), (keys::NEW_PROVIDER_CLUSTER, next)];
+    let shown = shown.map(|(annotation, cluster)| (annotation, cluster.map(ToString::to_string)));
     let decorated = consumer.has_finalizer(keys::GENERIC_FINALIZER)
-        && consumer.annotation(keys::PROVIDER_CLUSTER) == Some(provider.as_str());
+        && shown.iter().all(|(annotation, cluster)| consumer.annotation(annotation) == cluster.as_deref());
+    let annotations = shown.into_iter().filter_map(|(annotation, cluster)| Some((annotation, cluster?)));
     (!decorated).then(|| Action::Decorate {
         target: key.target(),
         uid: consumer.uid().into(),
         finalizer: keys::GENERIC_FINALIZER,
-        annotations: BTreeMap::from([(keys::PROVIDER_CLUSTER, provider)]),
+        annotations: annotations.collect(),
     })
 }
 
@@ -70,22 +72,30 @@ pub struct Step {
     pub action: Option<Action>,
     /// For the condition `Synced`.
     pub synced: Finding,
+    /// The copy is there, and as it is wanted.
+    pub stands: bool,
     /// Look again after this long.
     pub again: Option<Duration>,
 }
 
-/// Brings the copy in step with the consumer object.
-pub fn copy(
-    snapshot: &Snapshot,
-    consumer: &Object,
-    provider: &ClusterName,
-    record: Option<&Record>,
-    copy: Option<&Object>,
-) -> Step {
-    let Snapshot { key, memory, .. } = snapshot;
+/// One place for a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// The object, in the version in which it is copied there.
+    pub key: &'a Key,
+    /// The provider.
+    pub provider: &'a ClusterName,
+    /// The UID that the record knows of the copy there.
+    pub uid: Option<&'a str>,
+}
+
+/// Brings the copy at a provider in step with the consumer object, both in the same version.
+pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Object>) -> Step {
+    let At { key, provider, uid } = at;
+    let memory = &snapshot.memory;
     let broker = snapshot.broker.as_deref();
     if let Some(copy) = copy {
-        if !is_ours(copy, key, record) {
+        if !is_ours(copy, key, uid) {
             return blocked(
                 reason::NAME_TAKEN,
                 format!(
@@ -98,6 +108,7 @@ pub fn copy(
         if copy.is_deleting() {
             return Step {
                 action: None,
+                stands: false,
                 synced: Finding::no(
                     reason::PENDING,
                     format!("the copy at {provider} was deleted there; it is made again once it is gone"),
@@ -113,15 +124,15 @@ pub fn copy(
         return blocked(reason::INVALID, message);
     }
     if copy.is_some_and(|copy| owned::in_step(&body, copy)) {
-        return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
+        return Step { action: None, synced: in_step(provider, consumer, memory), stands: true, again: None };
     }
     let asked = digest::of(&body);
     let target = key.copy_at(provider);
     let uid = copy.map(|copy| copy.uid().to_owned());
-    if let Some(applied) = memory.applied.as_ref().filter(|applied| applied.asked == asked) {
+    if let Some(applied) = memory.applied.get(provider).filter(|applied| applied.asked == asked) {
         // The API server or a webhook made this of our last apply: asking again would change nothing.
         if copy.is_some_and(|copy| applied.got == content_digest(copy)) {
-            return Step { action: None, synced: in_step(provider, consumer, memory), again: None };
+            return Step { action: None, synced: in_step(provider, consumer, memory), stands: true, again: None };
         }
         if let Some(rest) = pause(applied) {
             let synced = Finding::no(
@@ -132,13 +143,14 @@ pub fn copy(
                     key.copy_name()
                 ),
             );
-            return Step { action: None, synced, again: Some(rest) };
+            return Step { action: None, synced, stands: false, again: Some(rest) };
         }
     }
     Step {
         action: Some(Action::ApplyCopy { target, uid, body, asked }),
         // What the apply will show: a pass that ends well has it in step.
         synced: in_step(provider, consumer, memory),
+        stands: false,
         again: None,
     }
 }
@@ -154,10 +166,9 @@ pub fn content_digest(copy: &Object) -> String {
     digest::of(&Value::Object(shown))
 }
 
-/// Whether a copy is ours: it says so, or the record names its UID (somebody took the annotations off by hand).
-pub fn is_ours(copy: &Object, key: &Key, record: Option<&Record>) -> bool {
-    let recorded = record.and_then(|record| record.status.copy.as_ref());
-    is_claimed(copy, key) || recorded.is_some_and(|recorded| recorded.uid == copy.uid())
+/// Whether a copy is ours: it says so, or the record knows its UID (somebody took the annotations off by hand).
+pub fn is_ours(copy: &Object, key: &Key, recorded: Option<&str>) -> bool {
+    is_claimed(copy, key) || recorded.is_some_and(|recorded| recorded == copy.uid())
 }
 
 fn pause(applied: &Applied) -> Option<Duration> {
@@ -167,7 +178,7 @@ fn pause(applied: &Applied) -> Option<Duration> {
 }
 
 fn blocked(reason: &str, message: String) -> Step {
-    Step { action: None, synced: Finding::no(reason, message), again: None }
+    Step { action: None, synced: Finding::no(reason, message), stands: false, again: None }
 }
 
 fn in_step(provider: &ClusterName, consumer: &Object, memory: &Memory) -> Finding {

@@ -1,6 +1,6 @@
 //! Step 8: an object goes; first its copy, then its record and its finalizer. Needs no client.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::SignedDuration;
 use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::Object};
@@ -8,9 +8,10 @@ use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::
 use crate::{
     copy,
     findings::{Finding, Findings},
+    migrate,
     plan::{Action, Guard, Plan, State},
     related,
-    snapshot::{Key, ProviderView, Record, Snapshot, View},
+    snapshot::{Key, Record, Seat, Snapshot, Target, View},
     status,
 };
 
@@ -28,8 +29,8 @@ pub enum Why<'a> {
     Replaced,
 }
 
-/// Where the copy's end stands.
-enum End {
+/// Where a copy's end stands.
+pub(crate) enum End {
     /// Nothing of ours is there.
     Gone,
     /// This is to be done now.
@@ -38,11 +39,11 @@ enum End {
     Wait(String),
 }
 
-/// Takes down the copy that a record names, then what hangs on it.
+/// Takes down every copy that a record names, then what hangs on it.
 pub fn take_down(snapshot: &Snapshot, record: &Record, why: Why<'_>) -> Plan {
-    let Some(provider) = record.provider() else {
+    if record.provider().is_none() {
         return Plan::wait(State::Blocked, format!("Assignment {} names no provider cluster", record.name));
-    };
+    }
     let guard = match why {
         Why::Deleting(_) => None,
         // A cache alone is no proof that somebody's object is gone.
@@ -50,42 +51,81 @@ pub fn take_down(snapshot: &Snapshot, record: &Record, why: Why<'_>) -> Plan {
             Some(Guard::NotThatOne(snapshot.key.target(), record.spec.consumer.uid.clone()))
         }
     };
-    let Some(view) = snapshot.providers.get(&provider) else {
-        return hold(
-            snapshot,
-            record,
-            why,
-            format!(
-                "{provider}, which holds the copy {}, is not attached to this broker; attach it again so that the copy can be deleted",
-                record.spec.provider.name
-            ),
-        );
-    };
-    match copy_end(&snapshot.key, &provider, view, Some(record), guard.as_ref()) {
-        End::Wait(what) => hold(snapshot, record, why, what),
-        End::Act(action) => {
-            let mut plan = Plan { state: State::Deleting, ..Plan::default() };
-            if let Some(failure) = &snapshot.memory.failure {
-                plan = hold(snapshot, record, why, failure.message.clone());
-            }
-            plan.then([*action]);
-            plan
+    let (mut acts, mut waits) = (migrate::abandon(snapshot, "its object is deleted", guard.as_ref()), Vec::new());
+    for (target, uid) in places(record) {
+        match end_at(snapshot, record, &target, uid, guard.as_ref()) {
+            End::Gone => {}
+            End::Act(action) => acts.push(*action),
+            End::Wait(what) => waits.push(what),
         }
-        End::Gone => finish(snapshot, record, why, guard),
+    }
+    if acts.is_empty() && waits.is_empty() {
+        return finish(snapshot, record, why, guard);
+    }
+    let waits_for = snapshot.memory.failure.as_ref().map(|failure| failure.message.clone());
+    let waits_for = waits_for.or_else(|| (!waits.is_empty()).then(|| waits.join("; ")));
+    let mut plan = match waits_for {
+        Some(what) => hold(snapshot, record, why, what),
+        None => Plan { state: State::Deleting, ..Plan::default() },
+    };
+    plan.then(acts);
+    plan
+}
+
+/// The copies that a record names, each with the UID that it knows of it.
+pub(crate) fn places(record: &Record) -> Vec<(Target, Option<&str>)> {
+    let served = (Seat::from(&record.spec.provider), record.status.copy.as_ref().map(|copy| copy.uid.as_str()));
+    let next = record
+        .spec
+        .next
+        .as_ref()
+        .map(|next| (Seat::from(next), record.status.next.as_ref().map(|copy| copy.uid.as_str())));
+    let previous = record.spec.previous.iter().map(|place| (Seat::from(place), place.uid.as_deref()));
+    let all = std::iter::once(served).chain(next).chain(previous);
+    all.filter_map(|(seat, uid)| Some((record.target(&seat)?, uid))).collect()
+}
+
+/// How far the end of a copy that the record names is.
+pub(crate) fn end_at(
+    snapshot: &Snapshot,
+    record: &Record,
+    target: &Target,
+    uid: Option<&str>,
+    guard: Option<&Guard>,
+) -> End {
+    let provider = &target.cluster;
+    let cluster = provider.to_string();
+    let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
+    match snapshot.view(&seat) {
+        Some(view) => copy_end(&snapshot.key.in_version(&target.gvk.version), provider, view, uid, guard),
+        None => {
+            let is_left = record.spec.previous.iter().any(|place| place.cluster == cluster);
+            // What the object has left may be forgotten by hand; the provider that serves may not.
+            let or_else = is_left.then(|| {
+                let record = &record.name;
+                format!(", or take that place out of Assignment {record} to have it swept when it is attached again")
+            });
+            End::Wait(format!(
+                "{provider}, which holds the copy {}, is not attached to this broker; attach it again so that the copy can \
+                 be deleted{}",
+                target.name,
+                or_else.unwrap_or_default()
+            ))
+        }
     }
 }
 
 fn copy_end(
     key: &Key,
     provider: &ClusterName,
-    view: &ProviderView,
-    record: Option<&Record>,
+    view: &View<Arc<Object>>,
+    uid: Option<&str>,
     guard: Option<&Guard>,
 ) -> End {
-    let copy = match &view.copy {
+    let copy = match view {
         View::Unknown { why, .. } => return End::Wait(format!("the copy at {provider} cannot be read: {why}")),
         View::Absent => return End::Gone,
-        View::Present(copy) if !copy::is_ours(copy, key, record) => return End::Gone,
+        View::Present(copy) if !copy::is_ours(copy, key, uid) => return End::Gone,
         View::Present(copy) => copy,
     };
     let target = key.copy_at(provider);
@@ -112,17 +152,12 @@ fn copy_end(
 }
 
 /// Takes our finalizer off; whatever others put there stays.
-pub fn release(target: crate::snapshot::Target, object: &Object, guards: Vec<Guard>) -> Action {
+pub fn release(target: Target, object: &Object, guards: Vec<Guard>) -> Action {
     release_finalizer(target, object, keys::GENERIC_FINALIZER, guards)
 }
 
 /// Takes one finalizer off; whatever others put there stays.
-pub fn release_finalizer(
-    target: crate::snapshot::Target,
-    object: &Object,
-    finalizer: &str,
-    guards: Vec<Guard>,
-) -> Action {
+pub fn release_finalizer(target: Target, object: &Object, finalizer: &str, guards: Vec<Guard>) -> Action {
     Action::ReleaseFinalizer {
         target,
         uid: object.uid().into(),
@@ -168,13 +203,20 @@ fn held_copies(snapshot: &Snapshot, consumer_uid: &str, guards: &[Guard]) -> Vec
     held.map(|(gvk, object)| related::delete_held(&snapshot.key, gvk, object, guards.to_vec())).collect()
 }
 
-/// An uncached look at the copy, unless its end was seen in an API server's own answer.
+/// An uncached look at each copy, unless its end was seen in an API server's own answer.
 fn confirm_gone(snapshot: &Snapshot, record: &Record) -> Vec<Guard> {
-    let recorded = record.status.copy.as_ref();
-    let seen = snapshot.memory.gone.as_ref().is_some_and(|gone| recorded.is_none_or(|copy| copy.uid == *gone));
-    let provider = record.provider().filter(|_| !seen);
-    let foreign = snapshot.copy().is_some();
-    provider.filter(|_| !foreign).map(|provider| Guard::Gone(snapshot.key.copy_at(&provider))).into_iter().collect()
+    places(record).into_iter().filter_map(|(target, uid)| confirm(snapshot, record, target, uid)).collect()
+}
+
+/// The look at one copy's place that shows that it is gone. Where something else stands there is nothing to look for.
+pub(crate) fn confirm(snapshot: &Snapshot, record: &Record, target: Target, uid: Option<&str>) -> Option<Guard> {
+    let gone = &snapshot.memory.gone;
+    let is_only = record.spec.next.is_none() && record.spec.previous.is_empty();
+    let seen = uid.map_or(is_only && !gone.is_empty(), |uid| gone.contains(uid));
+    let cluster = target.cluster.to_string();
+    let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
+    let foreign = snapshot.view(&seat).is_some_and(|view| view.present().is_some());
+    (!seen && !foreign).then_some(Guard::Gone(target))
 }
 
 /// It cannot go on now; whoever deleted the object is told why.
@@ -216,7 +258,7 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
     let claimed = consumer.annotation(keys::PROVIDER_CLUSTER).and_then(ClusterName::parse);
     let mut guards = Vec::new();
     if let Some((provider, view)) = claimed.and_then(|provider| snapshot.providers.get_key_value(&provider)) {
-        match copy_end(&snapshot.key, provider, view, None, None) {
+        match copy_end(&snapshot.key, provider, &view.copy, None, None) {
             End::Wait(what) => return Plan::wait(State::Deleting, what),
             End::Act(action) => {
                 plan.then([*action]);

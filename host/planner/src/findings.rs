@@ -112,5 +112,6 @@ pub fn clip(text: &str, max: usize) -> String {
 
 /// Whether a reason is worth an Event: the object needs somebody's attention.
 pub fn is_trouble(finding: &Finding) -> bool {
-    finding.holds != Holds::Yes && !matches!(finding.reason.as_str(), reason::PENDING | reason::WAITING)
+    finding.holds != Holds::Yes
+        && !matches!(finding.reason.as_str(), reason::PENDING | reason::WAITING | reason::MOVING)
 }

@@ -123,7 +123,7 @@ pub fn plan(snapshot: &OfferSnapshot, validated: Option<&Result<Vec<String>, Plu
             about: About::Object(snapshot.target.clone(), offer.uid().into()),
             warning: true,
             reason: finding.reason,
-            message: crate::findings::clip(&finding.message, crate::MAX_EVENT),
+            message: crate::findings::clip(&finding.message, crate::service::MAX_EVENT),
         })]);
     }
     plan

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use resource_broker_api::{
-    broker::{AssignmentSpec, AssignmentStatus},
+    broker::{AssignmentSpec, AssignmentStatus, MigrationSpec, MigrationStatus},
+    names::ClusterName,
     object::Object,
 };
 use serde_json::Value;
@@ -27,8 +28,14 @@ pub enum Action {
         name: String,
         /// The Assignment that is meant.
         uid: String,
+        /// The generation of the spec that is replaced, where it is known: another one means that somebody else wrote.
+        generation: Option<i64>,
         /// What it records from now on.
         spec: Box<AssignmentSpec>,
+        /// The move that begins with it, which needs a place among those of its providers.
+        budget: Option<Budget>,
+        /// What must hold just before.
+        guards: Vec<Guard>,
     },
     /// Replace the Assignment's status.
     RecordStatus {
@@ -47,6 +54,48 @@ pub enum Action {
         uid: String,
         /// What must hold just before.
         guards: Vec<Guard>,
+    },
+    /// Create a Migration. If one of that name exists already, the key is looked at again.
+    CreateMigration {
+        /// Its name.
+        name: String,
+        /// Between which copies.
+        spec: Box<MigrationSpec>,
+    },
+    /// Replace a Migration's status.
+    MigrationStatus {
+        /// Its name.
+        name: String,
+        /// The Migration that is meant.
+        uid: String,
+        /// What it reports from now on.
+        status: Box<MigrationStatus>,
+    },
+    /// Take orders off a Migration that were carried out, or cannot be.
+    TakeOrders {
+        /// Its name.
+        name: String,
+        /// The Migration that is meant.
+        uid: String,
+        /// The annotations.
+        annotations: Vec<&'static str>,
+    },
+    /// Delete a Migration.
+    DeleteMigration {
+        /// Its name.
+        name: String,
+        /// The Migration that is meant.
+        uid: String,
+        /// What must hold just before.
+        guards: Vec<Guard>,
+    },
+    /// Create a stage's resource in the compute cluster. What is there already under the name is left alone: it is another
+    /// attempt's or somebody else's, and the key is looked at again, or the failure told.
+    Deploy {
+        /// The resource.
+        target: Target,
+        /// The whole object.
+        body: Value,
     },
     /// Put a finalizer and annotations on an object. The set is whole: one of ours that is not in it goes.
     Decorate {
@@ -113,10 +162,18 @@ impl Action {
     /// The part of a pass that it belongs to.
     pub fn part(&self) -> Part {
         match self {
-            Self::CreateRecord { .. } | Self::UpdateRecord { .. } | Self::RecordStatus { .. } => Part::Record,
+            Self::CreateRecord { .. }
+            | Self::UpdateRecord { .. }
+            | Self::RecordStatus { .. }
+            | Self::CreateMigration { .. }
+            | Self::MigrationStatus { .. }
+            | Self::TakeOrders { .. }
+            | Self::DeleteMigration { .. } => Part::Record,
+            Self::Deploy { .. } => Part::Migration,
             Self::Decorate { .. } | Self::Event(_) => Part::Decorate,
             Self::ApplyCopy { .. } => Part::Copy,
             Self::PutStatus { .. } => Part::Status,
+            Self::CopyRelated(copy) if matches!(copy.marks, Marks::Mirror { .. }) => Part::Migration,
             Self::CopyRelated(_) => Part::Related,
             Self::DeleteRecord { .. } | Self::ReleaseFinalizer { .. } | Self::Delete { .. } => Part::Delete,
         }
@@ -133,6 +190,17 @@ pub enum Guard {
     NotThatOne(Target, String),
     /// There is no Assignment of that name.
     NoRecord(String),
+    /// The Assignment of that name, if there is one, does not name this copy.
+    NotNamed(String, Target),
+}
+
+/// A move that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The provider that is left, and the one that is gone to.
+    pub providers: [ClusterName; 2],
+    /// How many objects may move at once from or to one of them.
+    pub limit: usize,
 }
 
 /// A related resource's way to the consumer.
@@ -146,10 +214,29 @@ pub struct CopyRelated {
     pub existing: Existing,
     /// Whether what is there is as the broker wrote it, so that only another version of the source is a reason to write.
     pub untouched: bool,
-    /// The consumer object that owns the copy.
-    pub owner: OwnerReference,
-    /// The name of the Assignment, for the label.
-    pub record: String,
+    /// Whether what is at the target stays where the source is not there.
+    pub keep: bool,
+    /// Whose the copy is.
+    pub marks: Marks,
+}
+
+/// Whose a copy of a related resource is.
+#[derive(Clone, Debug)]
+pub enum Marks {
+    /// A consumer object's, beside which it is.
+    Consumer {
+        /// The consumer object, which owns it.
+        owner: OwnerReference,
+        /// The name of the Assignment, for the label.
+        record: String,
+    },
+    /// A migration's, in the compute cluster.
+    Mirror {
+        /// The migration's id, for the label.
+        id: String,
+        /// What this broker marks its objects with.
+        broker: Option<Arc<str>>,
+    },
 }
 
 /// What is known to be where a related resource's copy goes.
@@ -183,6 +270,8 @@ pub enum About {
     Object(Target, String),
     /// An Assignment: name and UID.
     Record(String, String),
+    /// A Migration: name and UID.
+    Migration(String, String),
 }
 
 /// Where an object stands, for the metrics.
@@ -199,6 +288,8 @@ pub enum State {
     Placed,
     /// Ready.
     Ready,
+    /// It is on its way to another provider.
+    Moving,
     /// Something is in the way.
     Blocked,
     /// It is being taken down.
@@ -214,6 +305,7 @@ impl State {
             Self::Unplaced => "unplaced",
             Self::Placed => "placed",
             Self::Ready => "ready",
+            Self::Moving => "moving",
             Self::Blocked => "blocked",
             Self::Deleting => "deleting",
         }
@@ -232,6 +324,12 @@ pub struct Plan {
     pub waits: Vec<String>,
     /// Where the object stands.
     pub state: State,
+    /// What providers' offers said of the object in this pass: whether they take it.
+    pub judged: Vec<(ClusterName, bool)>,
+    /// The next copy could take over, but for related resources that the old one declares.
+    pub fit: bool,
+    /// A move waits for a place among those of this object's providers.
+    pub wants_place: bool,
 }
 
 impl Plan {

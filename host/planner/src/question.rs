@@ -1,6 +1,8 @@
 //! What plugins are asked about one object, and what they answer. The host carries questions to the sandbox and brings
 //! answers back; nothing here knows how.
 
+use std::time::Duration;
+
 use resource_broker_api::names::ClusterName;
 use serde_json::Value;
 
@@ -11,6 +13,18 @@ pub struct Questions {
     pub judge: Option<Judge>,
     /// How does the consumer see the copy's status?
     pub transform: Option<Transform>,
+    /// Which of the offers that were not asked about at first accept the object? One call for each version of its kind.
+    pub elsewhere: Vec<Judge>,
+    /// What is known of the object's migration?
+    pub template: Option<Template>,
+}
+
+impl Questions {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        let Self { judge, transform, elsewhere, template } = self;
+        judge.is_none() && transform.is_none() && elsewhere.is_empty() && template.is_none()
+    }
 }
 
 /// One call for all offers.
@@ -18,7 +32,10 @@ pub struct Questions {
 pub struct Judge {
     /// The consumer object as JSON.
     pub object: String,
-    /// The offers, as indices into the snapshot's.
+    /// The other version of the kind that the object and the offers are of, as an index into the snapshot's; `None`: the
+    /// key's own.
+    pub version: Option<usize>,
+    /// The offers, as indices into the snapshot's, or into that version's.
     pub offers: Vec<usize>,
 }
 
@@ -35,6 +52,112 @@ pub struct Transform {
     pub consumer_namespace: String,
     /// The provider.
     pub provider: ClusterName,
+}
+
+/// One call about a migration.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// What the migration is about.
+    pub context: MigrationContext,
+    /// The copy that is left as JSON.
+    pub old: String,
+    /// The copy that is gone to as JSON.
+    pub new: String,
+    /// What is asked.
+    pub ask: TemplateAsk,
+}
+
+/// What is asked about a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateAsk {
+    /// Its stages.
+    Stages,
+    /// What a stage deploys.
+    Render(String),
+    /// How a stage stands, with what it has deployed: each template's name, and the object as JSON where it is there.
+    Assess(String, Vec<(String, Option<String>)>),
+}
+
+/// What a migration is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationContext {
+    /// The migration's id.
+    pub id: String,
+    /// The compute cluster's namespace.
+    pub namespace: String,
+    /// `spec` of the MigrationConfiguration as JSON.
+    pub configuration: String,
+    /// Where the object is.
+    pub old: Endpoint,
+    /// Where it goes.
+    pub new: Endpoint,
+}
+
+/// One end of a migration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The provider.
+    pub provider: ClusterName,
+    /// The copy's `group/version`, or `version` for the core group.
+    pub api_version: String,
+    /// The copy's kind.
+    pub kind: String,
+    /// The copy's namespace; empty for a cluster-wide kind.
+    pub namespace: String,
+    /// The copy's name.
+    pub name: String,
+    /// Its related resources that are mirrored into the compute cluster.
+    pub related: Vec<Mirrored>,
+}
+
+/// A related resource of one end, as it is found in the compute cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirrored {
+    /// Its key in `status.relatedResources`.
+    pub key: String,
+    /// Its `group/version`, or `version` for the core group.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name in the compute cluster's namespace.
+    pub name: String,
+}
+
+/// One stage, as a template component makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Unique within the migration.
+    pub name: String,
+    /// Whether the migration's next state is reached when this stage is done.
+    pub progress: bool,
+    /// After how long an attempt has failed; `None`: never.
+    pub timeout: Option<Duration>,
+    /// How often it is tried again after an attempt that failed.
+    pub retries: u32,
+    /// Whether a person has to approve it before it begins.
+    pub approval: bool,
+}
+
+/// Something that a stage deploys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The template's name, a DNS label.
+    pub template: String,
+    /// The object: `apiVersion`, `kind`, and in `metadata` labels and annotations at most.
+    pub body: Value,
+}
+
+/// How a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not yet: what is waited for.
+    Waiting(String),
+    /// Its preconditions hold: it may be deployed.
+    Ready,
+    /// Its success conditions hold.
+    Succeeded,
+    /// It cannot succeed any more: why.
+    Failed(String),
 }
 
 /// One answer about one offer.
@@ -62,4 +185,12 @@ pub struct Answers {
     pub judge: Option<Result<Vec<Verdict>, PluginFailure>>,
     /// The status for the consumer; `None` where the copy has none.
     pub transform: Option<Result<Option<Value>, PluginFailure>>,
+    /// Verdicts for each of [`Questions::elsewhere`], in that order.
+    pub elsewhere: Option<Vec<Result<Vec<Verdict>, PluginFailure>>>,
+    /// The migration's stages.
+    pub stages: Option<Result<Vec<Stage>, PluginFailure>>,
+    /// What the stage under way deploys.
+    pub manifests: Option<Result<Vec<Manifest>, PluginFailure>>,
+    /// How the stage under way stands.
+    pub outcome: Option<Result<Outcome, PluginFailure>>,
 }

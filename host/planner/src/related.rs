@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     findings::Finding,
-    plan::{Action, CopyRelated, Existing, Guard},
+    plan::{Action, CopyRelated, Existing, Guard, Marks},
     snapshot::{Key, RelatedView, Snapshot, Target, View, Watched},
 };
 
@@ -62,7 +62,7 @@ pub fn declared(copy: &Object, key: &Key) -> Vec<Declared> {
 }
 
 /// Whether the status is one at which related resources are worth having. While it is not, what is there stays.
-fn is_time(copy: &Object) -> bool {
+pub(crate) fn is_time(copy: &Object) -> bool {
     let Some(status) = copy.field("status") else { return false };
     !matches!(status.get("status").and_then(Value::as_str), Some("" | "Unknown" | "Provisioning"))
 }
@@ -72,12 +72,32 @@ fn is_time(copy: &Object) -> bool {
 pub struct Step {
     /// Copies to make or renew, and copies to take away.
     pub actions: Vec<Action>,
+    /// Copies to take away once everything else has been done: those of a provider that was left.
+    pub removals: Vec<Action>,
     /// Something has not been read yet, and will be soon: the consumer is better told when it is there.
     pub pending: bool,
     /// What is in the way, for the condition `Synced`.
     pub problem: Option<Finding>,
+    /// Something that the provider declares, or will, cannot be brought to the consumer now.
+    pub behind: bool,
     /// Look again after this long.
     pub again: Option<Duration>,
+}
+
+/// Whose related resources are brought to the consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The provider.
+    pub provider: &'a ClusterName,
+    /// The name of the Assignment.
+    pub record: &'a str,
+    /// The copy that declares them.
+    pub copy: &'a Object,
+    /// What it declares.
+    pub views: &'a [RelatedView],
+    /// Whether the object is on its way from one provider to another: then what the consumer has stays until all that is to
+    /// come in its stead is there.
+    pub moving: bool,
 }
 
 impl Step {
@@ -87,13 +107,16 @@ impl Step {
 }
 
 /// Brings the consumer's copies of related resources in step.
-pub fn related(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, record: &str, copy: &Object) -> Step {
+pub fn related(snapshot: &Snapshot, consumer: &Object, source: Source<'_>) -> Step {
+    let Source { provider, copy, views, moving, .. } = source;
     let mut step = Step::default();
     if copy.is_deleting() || !is_time(copy) {
+        // A kind that reports no status declares nothing either.
+        step.behind = copy.is_deleting() || copy.field("status").is_some();
         return step;
     }
     let Some(namespace) = consumer.namespace() else {
-        if !snapshot.related.is_empty() {
+        if !views.is_empty() {
             step.problem(
                 reason::RELATED_NOT_ALLOWED,
                 "a cluster-wide object has no namespace that related resources could be put into".into(),
@@ -102,7 +125,7 @@ pub fn related(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, r
         return step;
     };
     let mut taken = BTreeSet::new();
-    for view in &snapshot.related {
+    for view in views {
         let target = Target::new(
             snapshot.key.consumer.clone(),
             view.declared.gvk.clone(),
@@ -125,21 +148,20 @@ pub fn related(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, r
             );
             break;
         }
-        one(snapshot, consumer, provider, record, view, target, &mut step);
+        one(snapshot, consumer, source, view, target, &mut step);
     }
-    take_away(snapshot, consumer.uid(), &taken, &mut step);
+    step.behind |= step.pending;
+    let gone = take_away(snapshot, consumer.uid(), &taken);
+    match (moving, step.behind) {
+        (false, _) => step.actions.extend(gone),
+        (true, false) => step.removals = gone,
+        (true, true) => {}
+    }
     step
 }
 
-fn one(
-    snapshot: &Snapshot,
-    consumer: &Object,
-    provider: &ClusterName,
-    record: &str,
-    view: &RelatedView,
-    target: Target,
-    step: &mut Step,
-) {
+fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedView, target: Target, step: &mut Step) {
+    let Source { provider, record, moving, .. } = of;
     let declared = &view.declared;
     let source =
         Target::new(provider.clone(), declared.gvk.clone(), Some(declared.namespace.clone()), declared.name.clone());
@@ -168,6 +190,7 @@ fn one(
     match &view.source {
         Watched::View(View::Unknown { why, failing }) => {
             step.pending |= !failing;
+            step.behind = true;
             if *failing {
                 step.problem(reason::RELATED_UNREADABLE, format!("{source} cannot be read: {why}"));
             }
@@ -176,7 +199,9 @@ fn one(
         Watched::View(View::Absent) if matches!(existing, Existing::NoneOfOurs) && may_be_late(snapshot, &source) => {}
         Watched::View(View::Absent) => {
             step.problem(reason::RELATED_MISSING, format!("{provider} declares {source}, but it is not there yet"));
+            step.behind = true;
             match existing {
+                Existing::Ours(_) | Existing::Unknown if moving => return,
                 Existing::Ours(object) => {
                     let guards = vec![Guard::Gone(source)];
                     step.actions.push(Action::Delete { target, uid: object.uid().into(), guards });
@@ -203,14 +228,9 @@ fn one(
         Existing::Ours(there) => there.is_owned_by(consumer.uid()) && is_untouched(snapshot, &target, there),
         Existing::NoneOfOurs | Existing::Unknown => false,
     };
-    step.actions.push(Action::CopyRelated(Box::new(CopyRelated {
-        source,
-        target,
-        existing,
-        untouched,
-        owner: owner(&snapshot.key, consumer),
-        record: record.to_owned(),
-    })));
+    let marks = Marks::Consumer { owner: owner(&snapshot.key, consumer), record: record.to_owned() };
+    let copy = CopyRelated { source, target, existing, untouched, keep: moving, marks };
+    step.actions.push(Action::CopyRelated(Box::new(copy)));
 }
 
 /// Whether the watch of a source may only be behind the one that showed the status which declares it: the read that copying
@@ -260,17 +280,15 @@ fn owner(key: &Key, consumer: &Object) -> OwnerReference {
 }
 
 /// Copies that the status no longer declares.
-fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, String)>, step: &mut Step) {
-    for (gvk, object) in &snapshot.held {
-        if !is_copy(object, snapshot.key.namespace.as_deref(), consumer_uid) {
-            continue;
-        }
-        let is_declared = declared.contains(&(gvk.clone(), object.name().to_owned()))
-            && object.namespace() == snapshot.key.namespace.as_deref();
-        if !is_declared && !object.is_deleting() {
-            step.actions.push(delete_held(&snapshot.key, gvk, object, Vec::new()));
-        }
-    }
+fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, String)>) -> Vec<Action> {
+    let namespace = snapshot.key.namespace.as_deref();
+    let is_declared = |gvk: &Gvk, object: &Object| {
+        declared.contains(&(gvk.clone(), object.name().to_owned())) && object.namespace() == namespace
+    };
+    let left_over = snapshot.held.iter().filter(|(gvk, object)| {
+        is_copy(object, namespace, consumer_uid) && !is_declared(gvk, object) && !object.is_deleting()
+    });
+    left_over.map(|(gvk, object)| delete_held(&snapshot.key, gvk, object, Vec::new())).collect()
 }
 
 /// The deletion of one copy at the consumer.
@@ -291,16 +309,27 @@ pub fn is_copy(object: &Object, namespace: Option<&str>, consumer_uid: &str) -> 
 }
 
 /// Whether an object at the target may be replaced: the broker's own copy, also one for an object that stood under this
-/// name before, or one that the Go broker made, which owns no more than a plain reference.
+/// name before, or one that the Go broker made, which owns no more than a plain reference; in the compute cluster, a mirror of
+/// the same migration.
 pub fn may_replace(there: &Object, request: &CopyRelated) -> bool {
-    let labelled = there.label(keys::RELATED_TO) == Some(request.record.as_str());
-    let owners = there.meta.owner_references.iter().flatten();
-    let referred = owners.clone().any(|owner| owner.uid == request.owner.uid)
-        && owners.clone().all(|owner| owner.controller != Some(true));
-    (labelled && there.annotation(keys::RELATED_SOURCE).is_some()) || referred
+    let is_copied = there.annotation(keys::RELATED_SOURCE).is_some();
+    match &request.marks {
+        Marks::Consumer { owner, record } => {
+            let labelled = there.label(keys::RELATED_TO) == Some(record.as_str());
+            let owners = there.meta.owner_references.iter().flatten();
+            let referred = owners.clone().any(|other| other.uid == owner.uid)
+                && owners.clone().all(|other| other.controller != Some(true));
+            (labelled && is_copied) || referred
+        }
+        Marks::Mirror { id, .. } => {
+            is_copied
+                && there.label(keys::MIGRATION_ID) == Some(id.as_str())
+                && there.label(keys::MIGRATION_STAGE).is_none()
+        }
+    }
 }
 
-/// The document that is written at the consumer, or why there is none.
+/// The document that is written, or why there is none.
 pub fn document(source: &Object, request: &CopyRelated, there: Option<&Object>) -> Result<Value, Finding> {
     let is_token = source.field("type").is_some_and(|kind| kind == "kubernetes.io/service-account-token");
     if is_token && request.source.gvk.kind == "Secret" {
@@ -310,15 +339,25 @@ pub fn document(source: &Object, request: &CopyRelated, there: Option<&Object>) 
         ));
     }
     let mut labels = there.and_then(|there| there.meta.labels.clone()).unwrap_or_default();
-    labels.insert(keys::RELATED_TO.into(), request.record.clone());
     let mut annotations = there.and_then(|there| there.meta.annotations.clone()).unwrap_or_default();
     annotations.insert(keys::RELATED_SOURCE.into(), source_mark(source));
+    let mut owners = Vec::new();
+    match &request.marks {
+        Marks::Consumer { owner, record } => {
+            labels.insert(keys::RELATED_TO.into(), record.clone());
+            owners.push(owner);
+        }
+        Marks::Mirror { id, broker } => {
+            labels.insert(keys::MIGRATION_ID.into(), id.clone());
+            annotations.extend(broker.as_ref().map(|broker| (keys::BROKER.into(), broker.to_string())));
+        }
+    }
     let mut metadata = json!({
         "name": request.target.name,
         "namespace": request.target.namespace,
         "labels": labels,
         "annotations": annotations,
-        "ownerReferences": [request.owner],
+        "ownerReferences": owners,
     });
     if let Some(there) = there {
         metadata["uid"] = there.uid().into();

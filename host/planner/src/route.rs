@@ -9,7 +9,7 @@ use crate::{
     copy,
     findings::Finding,
     question::{PluginFailure, Verdict},
-    snapshot::{Key, Offer, Snapshot, View},
+    snapshot::{Key, Offer, Seat, Snapshot, View},
 };
 
 /// Where an object without a record goes.
@@ -36,35 +36,56 @@ pub fn route(snapshot: &Snapshot, consumer: &Object, judged: Option<&Result<Vec<
         Some(Err(failure)) => return Route::Nowhere(Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone())),
         None => return Route::Wait("the offers have not been judged".into()),
     };
-    let mut refusals = Vec::new();
-    let mut candidates = Vec::new();
-    let mut failed = false;
+    let mut heard = Heard::default();
     for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
-        match verdict {
-            Verdict::Refused(why) => refusals.push(refusal(offer, &why.join("; "))),
-            Verdict::Failed(why) => {
-                failed = true;
-                refusals.push(refusal(offer, why));
-            }
-            Verdict::Accepted => match obstacle(snapshot, offer) {
-                Some(why) => refusals.push(refusal(offer, &why)),
-                None => candidates.push(offer),
-            },
-        }
+        heard.hear(offer, verdict, || obstacle(snapshot, offer, None));
     }
-    if let Some(held) = candidates.iter().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
+    if let Some(held) = heard.candidates.iter().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
         return Route::To(Arc::clone(held));
     }
-    if let Some(offer) = candidates.into_iter().max_by_key(|offer| weight(&snapshot.key, offer)) {
-        return Route::To(Arc::clone(offer));
+    if let Some(offer) = heard.best(&snapshot.key) {
+        return Route::To(offer);
     }
-    let message = format!("none of {} accepts it: {}", count(snapshot.offers.len()), refusals.join(" | "));
+    let message = format!("none of {} accepts it: {}", count(snapshot.offers.len()), heard.refusals.join(" | "));
     // Who could not be judged might accept.
-    Route::Nowhere(if failed {
+    Route::Nowhere(if heard.failed {
         Finding::unknown(reason::PLUGIN_FAILED, message)
     } else {
         Finding::no(reason::NO_MATCHING_OFFER, message)
     })
+}
+
+/// What several offers said.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// Those that accept, at providers that can take the object now.
+    pub(crate) candidates: Vec<Arc<Offer>>,
+    /// Why the others do not, a line each.
+    pub(crate) refusals: Vec<String>,
+    /// One could not be judged.
+    pub(crate) failed: bool,
+}
+
+impl Heard {
+    /// Takes in what one offer said.
+    pub(crate) fn hear(&mut self, offer: &Arc<Offer>, verdict: &Verdict, obstacle: impl FnOnce() -> Option<String>) {
+        match verdict {
+            Verdict::Refused(why) => self.refusals.push(refusal(offer, &why.join("; "))),
+            Verdict::Failed(why) => {
+                self.failed = true;
+                self.refusals.push(refusal(offer, why));
+            }
+            Verdict::Accepted => match obstacle() {
+                Some(why) => self.refusals.push(refusal(offer, &why)),
+                None => self.candidates.push(Arc::clone(offer)),
+            },
+        }
+    }
+
+    /// The candidate that the object's share falls to.
+    pub(crate) fn best(&self, key: &Key) -> Option<Arc<Offer>> {
+        self.candidates.iter().max_by_key(|offer| weight(key, offer)).map(Arc::clone)
+    }
 }
 
 /// An object whose annotation names a provider that cannot be read may be there already: it is not placed twice.
@@ -117,13 +138,15 @@ fn count(offers: usize) -> String {
     if offers == 1 { "one offer".into() } else { format!("{offers} offers") }
 }
 
-/// What keeps a provider from taking an object that its offer accepts.
-fn obstacle(snapshot: &Snapshot, offer: &Offer) -> Option<String> {
+/// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.
+pub(crate) fn obstacle(snapshot: &Snapshot, offer: &Offer, version: Option<&str>) -> Option<String> {
     let view = snapshot.providers.get(&offer.provider)?;
     if let View::Unknown { why, .. } = &view.offers {
         return Some(format!("accepted it, but its offers cannot be read any more: {why}"));
     }
-    match &view.copy {
+    let cluster = offer.provider.to_string();
+    let seat = Seat { cluster: &cluster, version, namespace: None, name: "" };
+    match snapshot.view(&seat)? {
         View::Unknown { why, .. } => Some(format!("accepts it, but its copies cannot be read: {why}")),
         View::Present(copy) if !copy::is_claimed(copy, &snapshot.key) => Some(format!(
             "accepts it, but the name {} is taken there by an object that the broker did not make; rename or delete that",

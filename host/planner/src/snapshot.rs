@@ -1,13 +1,20 @@
 //! Everything that one decision may look at. Built from the caches, so that the same snapshot gives the same plan.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
-    broker::{AssignmentSpec, AssignmentStatus},
+    broker::{AssignmentSpec, AssignmentStatus, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef},
     names::{ClusterName, Gvk, assignment_name, copy_name},
     object::Object,
 };
+
+use crate::copy::is_ours;
 
 /// One consumer object: the unit of work. At most one pass runs for a key at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +48,13 @@ impl Key {
     /// This object's copy at `provider`.
     pub fn copy_at(&self, provider: &ClusterName) -> Target {
         Target::new(provider.clone(), self.gvk.clone(), self.namespace.clone(), self.copy_name())
+    }
+
+    /// The same object in another version of its kind.
+    #[must_use]
+    pub fn in_version(&self, version: &str) -> Self {
+        let gvk = Gvk { version: version.to_owned(), ..self.gvk.clone() };
+        Self { gvk, ..self.clone() }
     }
 }
 
@@ -133,6 +147,53 @@ impl Record {
     pub fn provider(&self) -> Option<ClusterName> {
         ClusterName::parse(&self.spec.provider.cluster)
     }
+
+    /// The provider that the object is moving to.
+    pub fn next(&self) -> Option<ClusterName> {
+        ClusterName::parse(&self.spec.next.as_ref()?.cluster)
+    }
+
+    /// Every copy that it names, those that are to go included.
+    pub fn places(&self) -> BTreeSet<Target> {
+        let seats = std::iter::once(&self.spec.provider).chain(&self.spec.next).map(Seat::from);
+        seats.chain(self.spec.previous.iter().map(Seat::from)).filter_map(|seat| self.target(&seat)).collect()
+    }
+
+    /// The copy at a place that the record names; `None` where its cluster's name cannot be read.
+    pub fn target(&self, seat: &Seat<'_>) -> Option<Target> {
+        let consumer = &self.spec.consumer;
+        let version = seat.version.unwrap_or(&consumer.version);
+        let gvk = Gvk::new(&consumer.group, version, &consumer.kind);
+        let cluster = ClusterName::parse(seat.cluster)?;
+        Some(Target::new(cluster, gvk, seat.namespace.map(str::to_owned), seat.name.to_owned()))
+    }
+}
+
+/// A place at a provider, as a record writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat<'a> {
+    /// The cluster.
+    pub cluster: &'a str,
+    /// The copy's version, where it is not the object's.
+    pub version: Option<&'a str>,
+    /// The copy's namespace.
+    pub namespace: Option<&'a str>,
+    /// The copy's name.
+    pub name: &'a str,
+}
+
+impl<'a> From<&'a ProviderRef> for Seat<'a> {
+    fn from(at: &'a ProviderRef) -> Self {
+        let ProviderRef { cluster, accept_api: _, version, namespace, name } = at;
+        Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }
+    }
+}
+
+impl<'a> From<&'a PreviousRef> for Seat<'a> {
+    fn from(at: &'a PreviousRef) -> Self {
+        let PreviousRef { cluster, version, namespace, name, uid: _ } = at;
+        Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }
+    }
 }
 
 /// One AcceptAPI for the key's resource.
@@ -155,6 +216,19 @@ pub struct ProviderView {
     pub offers: View<()>,
     /// The copy of this key's object there.
     pub copy: View<Arc<Object>>,
+    /// The same in the kind's other watched versions.
+    pub versions: BTreeMap<String, View<Arc<Object>>>,
+}
+
+/// The key's object in another watched version of its kind.
+#[derive(Clone, Debug)]
+pub struct VersionView {
+    /// The version.
+    pub version: String,
+    /// The consumer object, as its cluster converts it.
+    pub consumer: View<Arc<Object>>,
+    /// The offers for that version, ordered by provider, namespace and name.
+    pub offers: Vec<Arc<Offer>>,
 }
 
 /// A related resource that the copy's status declares, with both ends.
@@ -192,18 +266,149 @@ pub struct Shape {
 /// What the process remembers of a key between passes. Losing it costs at most a repeated request that changes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The last apply of the copy.
-    pub applied: Option<Applied>,
+    /// The last apply of the copy at each provider.
+    pub applied: BTreeMap<ClusterName, Applied>,
     /// The last write of the consumer's status.
     pub status: Option<Written>,
     /// The resourceVersions that our writes of related resources gave, by kind and name at the consumer.
     pub related: BTreeMap<(Gvk, String), String>,
     /// Time since this process placed the object.
     pub since_placed: Option<Duration>,
-    /// The UID of a copy whose end was seen in an API server's own answer.
-    pub gone: Option<String>,
+    /// The UIDs of copies whose end was seen in an API server's own answer.
+    pub gone: BTreeSet<String>,
+    /// How the providers that the object is at, or moves to, answered lately.
+    pub judged: BTreeMap<ClusterName, Judged>,
+    /// Time since the next copy was first seen fit to take over but for related resources that the old one declares.
+    pub fit: Option<Duration>,
     /// What went wrong in the last pass.
     pub failure: Option<Failure>,
+}
+
+/// How a provider's offers judged the object lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// The object's generation that they accepted last; `None` where they have not since this process began.
+    pub accepted: Option<i64>,
+    /// For how long they have refused it without a break.
+    pub refused_for: Option<Duration>,
+}
+
+/// What the broker was told about moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// For how long a provider must refuse an object that has not changed before it moves.
+    pub settle: Duration,
+    /// How many objects may move at once from or to one provider.
+    pub moves_per_provider: usize,
+}
+
+/// A Migration as the planner needs it.
+#[derive(Clone, Debug)]
+pub struct MigrationRecord {
+    /// Its name, which is the Assignment's.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its `metadata.generation`.
+    pub generation: Option<i64>,
+    /// Whether somebody deleted it and something holds it.
+    pub deleting: bool,
+    /// Its annotations under the broker's prefix: people's orders.
+    pub orders: BTreeMap<String, String>,
+    /// Between which copies.
+    pub spec: MigrationSpec,
+    /// How far it is.
+    pub status: MigrationStatus,
+}
+
+/// A MigrationConfiguration for the object's kind.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Its name.
+    pub name: String,
+    /// The kind that is left.
+    pub from: Gvk,
+    /// The kind that is gone to.
+    pub to: Gvk,
+    /// Its `spec` as JSON.
+    pub spec: String,
+    /// Why the API's template component refuses it; `None`: it does not, or has not been asked yet.
+    pub invalid: Option<String>,
+}
+
+/// What is known of the object's migration, beside its copies.
+#[derive(Clone, Debug)]
+pub struct MigrationView {
+    /// The Migration of the object's Assignment.
+    pub object: View<Arc<MigrationRecord>>,
+    /// The configurations for the object's kind, in any of its versions, ordered by name.
+    pub configurations: View<Vec<Arc<Configuration>>>,
+    /// Whether a Plugin makes the stages of the object's API, with or without a configuration.
+    pub plugin: bool,
+    /// What the compute cluster holds of it.
+    pub compute: ComputeView,
+}
+
+/// What the compute cluster holds of one migration.
+#[derive(Clone, Debug)]
+pub struct ComputeView {
+    /// The compute cluster.
+    pub cluster: ClusterName,
+    /// The one namespace of it that the broker uses.
+    pub namespace: String,
+    /// The kinds that the Migration's status says it has deployed.
+    pub kinds: BTreeMap<Gvk, KindView>,
+    /// Stage resources with the migration's id, of these kinds.
+    pub deployed: Vec<(Gvk, Arc<Object>)>,
+    /// Mirrored related resources with the migration's id (metadata only).
+    pub mirrored: Vec<(Gvk, Arc<Object>)>,
+    /// Whether `mirrored` can be believed.
+    pub mirrored_is_read: View<()>,
+    /// The related resources of both copies that are to be mirrored.
+    pub mirrors: Vec<MirrorView>,
+}
+
+/// Whether stage resources of a kind can be deployed and seen.
+#[derive(Clone, Debug)]
+pub struct KindView {
+    /// Whether they can be seen.
+    pub read: View<()>,
+    /// Whether objects of the kind live in namespaces; `None`: not known yet.
+    pub namespaced: Option<bool>,
+}
+
+/// Which copy of the two between which an object moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The one that is left.
+    From,
+    /// The one that is gone to.
+    To,
+}
+
+impl Side {
+    /// What the names of mirrored resources begin with.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::From => "from-",
+            Self::To => "to-",
+        }
+    }
+}
+
+/// One related resource that is to be seen in the compute cluster.
+#[derive(Clone, Debug)]
+pub struct MirrorView {
+    /// Whose it is.
+    pub side: Side,
+    /// What the copy's status says.
+    pub declared: crate::related::Declared,
+    /// Whether its kind may be copied.
+    pub allowed: bool,
+    /// The resource at the provider (metadata only).
+    pub source: Watched,
+    /// What is under its name in the compute cluster, of any migration (metadata only).
+    pub there: View<Arc<Object>>,
 }
 
 /// An apply and what the API server made of it.
@@ -231,8 +436,10 @@ pub struct Written {
 /// Which part of a pass failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Writing the record.
+    /// Writing the record, or the Migration.
     Record,
+    /// What a migration has in the compute cluster.
+    Migration,
     /// Metadata of the consumer object.
     Decorate,
     /// The copy at the provider.
@@ -279,8 +486,18 @@ pub struct Snapshot {
     pub offers: Vec<Arc<Offer>>,
     /// The attached providers.
     pub providers: BTreeMap<ClusterName, ProviderView>,
+    /// The object in the other watched versions of its kind.
+    pub versions: Vec<VersionView>,
+    /// What the broker was told about moves.
+    pub limits: Limits,
+    /// Objects that move from or to each provider now. This one is not among them.
+    pub moves: BTreeMap<ClusterName, usize>,
+    /// The object's migration.
+    pub migration: MigrationView,
     /// Related resources that the copy's status declares.
     pub related: Vec<RelatedView>,
+    /// Related resources that the next copy's status declares.
+    pub related_next: Vec<RelatedView>,
     /// Every copy of a related resource that the consumer cluster holds for this record.
     pub held: Vec<(Gvk, Arc<Object>)>,
     /// Whether `held` can be believed: false while the consumer's related resources are being listed. Where they may not be
@@ -296,4 +513,52 @@ impl Snapshot {
         let provider = self.record.present()?.provider()?;
         self.providers.get(&provider)?.copy.present()
     }
+
+    /// The copy at the provider that the object is moving to.
+    pub fn next_copy(&self) -> Option<&Arc<Object>> {
+        let next = self.record.present()?.spec.next.as_ref()?;
+        self.view(&Seat::from(next))?.present()
+    }
+
+    /// The same, where it is this object's: something else may stand under its name.
+    pub fn own_copy(&self) -> Option<&Arc<Object>> {
+        let record = self.record.present()?;
+        let recorded = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
+        self.copy().filter(|copy| is_ours(copy, &self.key, recorded))
+    }
+
+    /// The copy at the provider that the object is moving to, where it is this object's.
+    pub fn own_next_copy(&self) -> Option<&Arc<Object>> {
+        let record = self.record.present()?;
+        let recorded = record.status.next.as_ref().map(|copy| copy.uid.as_str());
+        self.next_copy().filter(|copy| is_ours(copy, &self.key, recorded))
+    }
+
+    /// What is known of the copy at a place; `None` where its cluster is not attached.
+    pub fn view(&self, seat: &Seat<'_>) -> Option<&View<Arc<Object>>> {
+        let provider = self.providers.get(&ClusterName::parse(seat.cluster)?)?;
+        match seat.version.filter(|version| *version != self.key.gvk.version) {
+            None => Some(&provider.copy),
+            Some(version) => Some(provider.versions.get(version).unwrap_or(&UNWATCHED)),
+        }
+    }
+
+    /// The key in the version of a place.
+    pub fn key_at(&self, seat: &Seat<'_>) -> Key {
+        seat.version.map_or_else(|| self.key.clone(), |version| self.key.in_version(version))
+    }
+
+    /// The consumer object in a version of its kind; `None` where that is not watched, or not read.
+    pub fn consumer_in(&self, version: Option<&str>) -> Option<&Arc<Object>> {
+        match version.filter(|version| *version != self.key.gvk.version) {
+            None => self.consumer.present(),
+            Some(version) => self.versions.iter().find(|view| view.version == version)?.consumer.present(),
+        }
+    }
 }
+
+/// A copy in a version that the broker does not watch.
+static UNWATCHED: LazyLock<View<Arc<Object>>> = LazyLock::new(|| View::Unknown {
+    why: "its version is not watched any more: have the broker's operator add it with --watch-kind".into(),
+    failing: true,
+});

@@ -42,7 +42,7 @@ pub fn is_unreadable(copy: &Object) -> bool {
     copy.fields.get("status").is_some_and(|status| serde_json::from_str::<Value>(status.get()).is_err())
 }
 
-fn reported_ready(status: Option<&Value>) -> Option<Finding> {
+pub(crate) fn reported_ready(status: Option<&Value>) -> Option<Finding> {
     let conditions = status?.get("conditions")?.as_array()?;
     let ready = conditions.iter().find(|condition| condition["type"] == READY)?;
     let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
@@ -122,10 +122,13 @@ pub fn record(
     findings: &Findings,
 ) -> Option<Action> {
     let before = &record.status;
+    let is_left = |copy: &CopyRef| record.spec.previous.iter().any(|place| place.uid.as_ref() == Some(&copy.uid));
+    let refer = |copy: &Object| CopyRef { uid: copy.uid().into() };
+    let next_before = before.next.clone().filter(|copy| record.spec.next.is_some() && !is_left(copy));
     let status = AssignmentStatus {
         conditions: findings.conditions(&before.conditions, record.generation, &snapshot.now),
-        copy: copy.map(|copy| CopyRef { uid: copy.uid().into() }).or_else(|| before.copy.clone()),
-        next: before.next.clone(),
+        copy: copy.map(refer).or_else(|| before.copy.clone().filter(|copy| !is_left(copy))),
+        next: snapshot.own_next_copy().map(|copy| refer(copy)).or(next_before),
         observed_generation: consumer.meta.generation,
     };
     (status != *before).then(|| Action::RecordStatus {

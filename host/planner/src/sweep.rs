@@ -1,8 +1,8 @@
 //! A copy at a provider that no record names: what a crash or a restored backup left behind. Needs no client.
 //!
 //! It is taken away only where everything says that it is ours and that nobody needs it: the broker's marks, its
-//! finalizer, its managed fields and its own mark; the consumer cluster is attached and read; neither the object nor its record is
-//! there, in the caches and in uncached reads.
+//! finalizer, its managed fields and its own mark; the consumer cluster is attached and read; in the caches and in uncached
+//! reads, the object's record names other places, or neither the object nor its record is there.
 
 use std::sync::Arc;
 
@@ -27,8 +27,10 @@ pub struct SweepSnapshot {
     pub target: Target,
     /// The copy; `None` where it went.
     pub copy: Option<Arc<Object>>,
-    /// Whether a record names it.
+    /// Whether a record of the object that it claims is there. One that names this copy is not asked about.
     pub record: View<()>,
+    /// Whether a record names it.
+    pub named: bool,
     /// The consumer object that it claims; `None` where that cluster is not attached.
     pub consumer: Option<View<()>>,
 }
@@ -48,11 +50,16 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
     let is_ours = copy.has_finalizer(keys::GENERIC_FINALIZER)
         && copy.owned.is_some()
         && copy.annotation(keys::BROKER) == snapshot.broker.as_deref();
-    let nobody = matches!(snapshot.record, View::Absent) && matches!(snapshot.consumer, Some(View::Absent));
-    if !is_ours || !nobody {
+    if !is_ours || snapshot.named {
         return Plan::default();
     }
-    let guards = vec![Guard::Gone(key.target()), Guard::NoRecord(key.record_name())];
+    let guards = match (&snapshot.record, &snapshot.consumer) {
+        (View::Absent, Some(View::Absent)) => vec![Guard::Gone(key.target()), Guard::NoRecord(key.record_name())],
+        (View::Present(()), Some(View::Present(()))) => {
+            vec![Guard::NotNamed(key.record_name(), snapshot.target.clone())]
+        }
+        _ => return Plan::default(),
+    };
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     if !copy.is_deleting() {
         plan.then([Action::Delete { target: snapshot.target.clone(), uid: copy.uid().into(), guards }]);

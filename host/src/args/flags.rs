@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{crds::CrdsArgs, plugin_command::PluginArgs};
+use crate::{crds::CrdsArgs, migrate_command::MigrateArgs, plugin_command::PluginArgs};
 
 // The doc comments below are what `--help` prints.
 /// Routes objects of Kubernetes-style APIs to the providers that accept them, and brings status and Secrets back.
@@ -25,6 +25,8 @@ pub(super) enum RawCommand {
     Crds(CrdsArgs),
     /// Write, build, test and load plugins
     Plugin(Box<PluginArgs>),
+    /// Approve a stage of a migration, try one again, or call it off
+    Migrate(Box<MigrateArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +70,21 @@ pub(super) struct RawFlags {
     #[arg(long, help_heading = "Running", value_name = "BOOL", overrides_with = "leader_elect")]
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub(super) leader_elect: String,
+    /// How long a provider must refuse an object that has not changed before it moves to another one, as 10s or 1m30s
+    #[arg(long, value_name = "DURATION", default_value = "10s", overrides_with = "settle", help_heading = "Moves")]
+    pub(super) settle: String,
+    /// How many objects may move at once from or to one provider
+    #[arg(long, value_name = "COUNT", default_value = "10", overrides_with = "max_moves_per_provider")]
+    #[arg(help_heading = "Moves")]
+    pub(super) max_moves_per_provider: String,
+    /// For how long Migrations that are over stay, as 24h
+    #[arg(long, value_name = "DURATION", default_value = "24h", overrides_with = "migration_history")]
+    #[arg(help_heading = "Moves")]
+    pub(super) migration_history: String,
+    /// The namespace of the compute cluster where migration stages run [default: the context's, else default]
+    #[arg(long, value_name = "NAMESPACE", overrides_with = "compute_namespace", help_heading = "Moves")]
+    pub(super) compute_namespace: Option<String>,
+
     /// Where /metrics is served, as HOST:PORT, or :PORT for every interface; 0 is off
     #[arg(
         long,

@@ -17,10 +17,7 @@ const COMPUTE: &str = "compute";
 
 pub(super) fn sources(raw: &RawFlags, environment: &Environment) -> Result<Vec<Source>> {
     let default = raw.kubeconfig.as_deref();
-    let coordination = match raw.coordination_kubeconfig.as_deref().or(default) {
-        Some(given) => single("--coordination-kubeconfig", given, COORDINATION)?,
-        None => inferred(environment)?,
-    };
+    let coordination = coordination(raw.coordination_kubeconfig.as_deref().or(default), environment)?;
     let compute = match raw.compute_kubeconfig.as_deref().or(default) {
         Some(given) => single("--compute-kubeconfig", given, COMPUTE)?,
         None => renamed(&coordination, COMPUTE),
@@ -35,6 +32,14 @@ pub(super) fn sources(raw: &RawFlags, environment: &Environment) -> Result<Vec<S
         sources.extend(given.into_iter().map(|place| Source { role, place }));
     }
     Ok(sources)
+}
+
+/// Where the coordination cluster's kubeconfig is: where a flag says, else where kubectl would look.
+pub(super) fn coordination(given: Option<&str>, environment: &Environment) -> Result<Place> {
+    match given {
+        Some(given) => single("--coordination-kubeconfig", given, COORDINATION),
+        None => inferred(environment),
+    }
 }
 
 /// `PATH` or `NAME=PATH` for a role with one cluster.

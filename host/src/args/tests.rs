@@ -83,6 +83,31 @@ fn defaults_are_those_of_the_go_broker_on_loopback() {
 }
 
 #[test]
+fn moves_are_settled_bounded_and_remembered_as_the_flags_say() {
+    let given = Given::new();
+    let options = given.options(&[]);
+    let limits = Limits { settle: Duration::from_secs(10), moves_per_provider: 10 };
+    assert_eq!((options.limits, options.migration_history), (limits, Duration::from_hours(24)));
+    let compute = |namespace: &str| Compute {
+        cluster: ClusterName::new(Role::Compute, "compute"),
+        namespace: namespace.to_owned(),
+    };
+    assert_eq!(options.compute, compute("of-ctx"), "the namespace of the compute context");
+    let options = given.options(&[
+        "-settle=1m30s",
+        "--max-moves-per-provider",
+        "3",
+        "--migration-history=0",
+        "--compute-namespace=jobs",
+    ]);
+    let limits = Limits { settle: Duration::from_secs(90), moves_per_provider: 3 };
+    assert_eq!((options.limits, options.migration_history), (limits, Duration::ZERO));
+    assert_eq!(options.compute, compute("jobs"));
+    let options = given.options(&["--compute-kubeconfig=jobs=@coord"]);
+    assert_eq!(options.compute.cluster.name, "jobs");
+}
+
+#[test]
 fn flags_are_written_the_go_way() {
     let given = Given::new();
     for flags in [
@@ -216,6 +241,11 @@ fn what_cannot_be_followed_is_one_line_that_helps() {
         (&["--zap-log-level=loud"], &["--zap-log-level", "\"loud\"", "debug, info"]),
         (&["--zap-encoder=xml"], &["--zap-encoder", "\"xml\"", "console or json"]),
         (&["--namespace=A_b"], &["--namespace=A_b", "small letters"]),
+        (&["--compute-namespace=A_b"], &["--compute-namespace=A_b", "small letters"]),
+        (&["--settle=10"], &["--settle=10", "the unit is missing", "10s"]),
+        (&["--migration-history=1d"], &["--migration-history=1d", "\"d\" is not a unit", "24h"]),
+        (&["--max-moves-per-provider=0"], &["--max-moves-per-provider=0", "at least 1"]),
+        (&["--max-moves-per-provider=many"], &["--max-moves-per-provider=many", "not a whole number"]),
         // Kinds.
         (&[], &["nothing to broker", "--watch-kind=Kind.version.group"]),
         (

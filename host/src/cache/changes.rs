@@ -48,6 +48,10 @@ impl Cache {
             offers.retain(|(provider, ..), _| provider != cluster);
         }
         inner.held.retain(|(consumer, _), _| consumer != cluster);
+        if *cluster == inner.scope.compute.cluster {
+            inner.migrations.deployed.forget();
+            inner.migrations.mirrored.forget();
+        }
         let kinds = inner.scope.kinds.clone();
         let mut dirty = Dirty::default();
         for gvk in &kinds {
@@ -55,6 +59,13 @@ impl Cache {
         }
         drop(inner);
         self.settled.notify_waiters();
+        dirty
+    }
+
+    /// What every migration concerns.
+    pub fn migrations(&self) -> Dirty {
+        let mut dirty = Dirty::default();
+        self.lock().all_migrations(&mut dirty);
         dirty
     }
 
@@ -87,8 +98,9 @@ impl Cache {
     pub fn state(&self, id: &StoreId, state: State) -> Dirty {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
-        // A cluster that does not know what an offer or a plugin is has none.
-        let nothing = matches!(id.what, What::Offers | What::Plugins) && matches!(state, State::NotServed(_));
+        // A cluster that does not know what an offer, a plugin or a migration is has none.
+        let none_if_unserved = [What::Offers, What::Plugins, What::Migrations, What::Configurations];
+        let nothing = none_if_unserved.contains(&id.what) && matches!(state, State::NotServed(_));
         let Some(store) = inner.stores.get_mut(id) else { return dirty };
         let changed = store.set_state(state);
         let withdrawn = if nothing { store.replace(0, Vec::new()) } else { Vec::new() };
@@ -144,10 +156,19 @@ impl Cache {
     pub fn wrote(&self, target: &Target, object: &Object) -> Dirty {
         self.change_all(target, |id, store| {
             let mut object = object.clone();
-            if matches!(id.what, What::Related(_)) {
-                // Only its metadata is watched; the bytes of a Secret are not kept.
-                object.label(keys::RELATED_TO)?;
-                object.fields.clear();
+            // What a watch selects by labels has no others; and of what only the metadata is watched, the bytes of a
+            // Secret say, nothing else is kept.
+            match &id.what {
+                What::Related(_) => {
+                    object.label(keys::RELATED_TO)?;
+                    object.fields.clear();
+                }
+                What::Stage(_) => drop(object.label(keys::MIGRATION_STAGE)?),
+                What::Mirrors(_) => {
+                    object.label(keys::MIGRATION_ID).filter(|_| object.label(keys::MIGRATION_STAGE).is_none())?;
+                    object.fields.clear();
+                }
+                _ => {}
             }
             store.wrote(object)
         })
@@ -166,11 +187,12 @@ impl Cache {
             keys::GROUP if target.gvk.kind == "AcceptAPI" => Some(What::Offers),
             keys::GROUP if target.gvk.kind == "Assignment" => Some(What::Records),
             keys::GROUP if target.gvk.kind == "Plugin" => Some(What::Plugins),
+            keys::GROUP if target.gvk.kind == "Migration" => Some(What::Migrations),
+            keys::GROUP if target.gvk.kind == "MigrationConfiguration" => Some(What::Configurations),
             _ => None,
         };
-        for what in
-            [Some(What::Kind(target.gvk.clone())), Some(What::Related(target.gvk.clone())), own].into_iter().flatten()
-        {
+        let of_kind = [What::Kind, What::Related, What::Stage, What::Mirrors].map(|what| what(target.gvk.clone()));
+        for what in of_kind.into_iter().chain(own) {
             let id = StoreId { cluster: target.cluster.clone(), what };
             if let Some(change) = inner.stores.get_mut(&id).and_then(|store| change(&id, store)) {
                 inner.changed(&id, &change, &mut dirty);

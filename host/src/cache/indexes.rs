@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use resource_broker_api::{
     broker::{AssignmentSpec, AssignmentStatus, GroupVersionResource},
+    conditions::ACCEPTED,
     keys,
     names::{ClusterName, Gvk, Role},
     object::Object,
 };
 use tokio::time::Instant;
 
-use super::{Dirty, Inner, OfferId, StoreId, What, WorkKey, store::Change};
+use super::{CopyId, Dirty, Inner, OfferId, StoreId, What, WorkKey, store::Change};
 use crate::planner::{
-    offer, related,
+    offer,
     snapshot::{Key, Offer, Record, Target},
     sweep,
 };
@@ -38,13 +39,18 @@ impl Inner {
             What::Records => self.record_changed(change, dirty),
             What::Offers => self.offer_changed(&id.cluster, change, dirty),
             What::Plugins | What::Components => self.plugins.notify_one(),
+            What::Migrations => self.migration_changed(change, dirty),
+            What::Configurations => self.configuration_changed(change, dirty),
+            What::Stage(_) | What::Mirrors(_) => self.compute_changed(id, change, dirty),
             What::Kind(gvk) if id.cluster.role == Role::Consumer => {
                 if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
                     let key = key_of(&id.cluster, gvk, object);
                     if change.new.is_none() {
                         self.possible_copies(&key, dirty);
                     }
-                    dirty.now.push(WorkKey::Object(key));
+                    // It may be brokered in another version, whose watch shows the change a moment later, or earlier.
+                    let recorded = self.recorded_key(&key).filter(|recorded| *recorded != key);
+                    dirty.now.extend(recorded.into_iter().chain([key]).map(WorkKey::Object));
                 }
             }
             What::Kind(gvk) => self.copy_changed(&id.cluster, gvk, change, dirty),
@@ -71,16 +77,24 @@ impl Inner {
                 self.count(record, by, dirty);
             }
         }
+        self.moves_changed(old.as_deref(), new.as_deref(), dirty);
+        let name = old.as_ref().or(new.as_ref()).map(|record| &record.name);
+        if let Some(name) = name.filter(|name| self.migrations.records.contains_key(*name)) {
+            dirty.now.push(WorkKey::Migration(name.clone()));
+        }
         if let Some(old) = &old {
             self.forget_copies(old);
+            // A place that it names no more may still hold a copy.
+            let named = new.as_ref().map(|new| new.places()).unwrap_or_default();
+            dirty.now.extend(old.places().into_iter().filter(|place| !named.contains(place)).map(WorkKey::Copy));
             if let Some(key) = key_of_record(old).filter(|_| new.is_none()) {
                 self.possible_copies(&key, dirty);
             }
         }
         let Some(record) = new else { return };
         if let Some(key) = key_of_record(&record) {
-            for target in copy_targets(&record) {
-                self.copies.insert(target, key.clone());
+            for place in record.places() {
+                self.copies.insert(CopyId::of(&place), key.clone());
             }
         }
         self.records.insert(record.name.clone(), record);
@@ -93,9 +107,14 @@ impl Inner {
     }
 
     fn forget_copies(&mut self, record: &Record) {
-        for target in copy_targets(record) {
-            self.copies.remove(&target);
+        for place in record.places() {
+            self.copies.remove(&CopyId::of(&place));
         }
+    }
+
+    /// The key under which an object is brokered, where it is.
+    fn recorded_key(&self, key: &Key) -> Option<Key> {
+        key_of_record(self.records.get(&key.record_name())?)
     }
 
     fn count(&mut self, record: &Record, by: i64, dirty: &mut Dirty) {
@@ -165,15 +184,20 @@ impl Inner {
         there.or_else(|| self.plurals.get(gvk).map(String::as_str))
     }
 
-    /// Objects whose place may change with an offer of `provider`: those without one, and those that it holds.
+    /// Objects whose place may change with an offer of `provider`: those without one, those that it holds, those that move,
+    /// and those that their provider does not accept.
     fn routable(&self, gvk: &Gvk, provider: &ClusterName, dirty: &mut Dirty) {
         for cluster in self.clusters.iter().filter(|cluster| cluster.role == Role::Consumer) {
             let Some(store) = self.store(cluster, What::Kind(gvk.clone())) else { continue };
             for (_, object) in store.iter() {
                 let key = key_of(cluster, gvk, object);
                 let record = self.records.get(&key.record_name());
-                if record.is_none_or(|record| record.provider().as_ref() == Some(provider)) {
+                let Some(record) = record else {
                     dirty.now.push(WorkKey::Object(key));
+                    continue;
+                };
+                if record.provider().as_ref() == Some(provider) || record.spec.next.is_some() || !is_accepted(record) {
+                    dirty.now.push(WorkKey::Object(key_of_record(record).unwrap_or(key)));
                 }
             }
         }
@@ -182,7 +206,7 @@ impl Inner {
     fn copy_changed(&mut self, provider: &ClusterName, gvk: &Gvk, change: &Change, dirty: &mut Dirty) {
         let Some(object) = change.new.as_ref().or(change.old.as_ref()) else { return };
         let target = target_of(provider, gvk, object);
-        if let Some(key) = self.copies.get(&target) {
+        if let Some(key) = self.copies.get(&CopyId::of(&target)) {
             dirty.now.push(WorkKey::Object(key.clone()));
             return;
         }
@@ -239,9 +263,19 @@ impl Inner {
             What::Kind(gvk) => {
                 self.all_of(gvk, dirty);
                 self.offers_of(gvk, dirty);
+                self.configurations(|it| it.from == *gvk, dirty);
             }
             What::Plugins | What::Components => self.plugins.notify_one(),
-            What::Records | What::Offers | What::Sources(_) | What::Related(_) => {
+            What::Stage(_) | What::Mirrors(_) => self.all_migrations(dirty),
+            What::Records
+            | What::Offers
+            | What::Sources(_)
+            | What::Related(_)
+            | What::Migrations
+            | What::Configurations => {
+                if matches!(id.what, What::Records | What::Migrations) {
+                    self.all_migrations(dirty);
+                }
                 for gvk in &self.scope.kinds {
                     self.all_of(gvk, dirty);
                     self.offers_of(gvk, dirty);
@@ -262,7 +296,7 @@ impl Inner {
             }
             for (_, object) in store.iter() {
                 let target = target_of(cluster, gvk, object);
-                if !self.copies.contains_key(&target) && sweep::claim(&target, object).is_some() {
+                if !self.copies.contains_key(&CopyId::of(&target)) && sweep::claim(&target, object).is_some() {
                     dirty.now.push(WorkKey::Copy(target));
                 }
             }
@@ -278,12 +312,8 @@ impl Inner {
         }
     }
 
-    /// Remembers which related resources a copy declares, so that their changes find the object.
-    pub(super) fn index_declared(&mut self, key: &Key, provider: &ClusterName, declared: &[related::Declared]) {
-        let targets: Vec<Target> = declared
-            .iter()
-            .map(|one| Target::new(provider.clone(), one.gvk.clone(), Some(one.namespace.clone()), one.name.clone()))
-            .collect();
+    /// Remembers which related resources an object's copies declare, so that their changes find the object.
+    pub(super) fn index_declared(&mut self, key: &Key, targets: Vec<Target>) {
         if self.declares.get(key) == Some(&targets) || (targets.is_empty() && !self.declares.contains_key(key)) {
             return;
         }
@@ -330,7 +360,7 @@ fn target_of(cluster: &ClusterName, gvk: &Gvk, object: &Object) -> Target {
 }
 
 /// The consumer object that a record is about.
-fn key_of_record(record: &Record) -> Option<Key> {
+pub(super) fn key_of_record(record: &Record) -> Option<Key> {
     let consumer = &record.spec.consumer;
     Some(Key {
         consumer: ClusterName::parse(&consumer.cluster)?,
@@ -340,17 +370,15 @@ fn key_of_record(record: &Record) -> Option<Key> {
     })
 }
 
-/// The copies that a record names.
-fn copy_targets(record: &Record) -> Vec<Target> {
-    let consumer = &record.spec.consumer;
-    let gvk = Gvk::new(&consumer.group, &consumer.version, &consumer.kind);
-    let places = std::iter::once(&record.spec.provider).chain(&record.spec.next);
-    places
-        .filter_map(|at| {
-            let cluster = ClusterName::parse(&at.cluster)?;
-            Some(Target::new(cluster, gvk.clone(), at.namespace.clone(), at.name.clone()))
-        })
-        .collect()
+/// Whether a record says that its provider accepts the object.
+fn is_accepted(record: &Record) -> bool {
+    record.status.conditions.iter().any(|condition| condition.type_ == ACCEPTED && condition.status == "True")
+}
+
+/// Whether an Assignment names a copy, in any version; `None` where it cannot be read.
+pub fn is_named(assignment: &Object, copy: &Target) -> Option<bool> {
+    let places = parse_record(assignment)?.places();
+    Some(places.iter().any(|place| CopyId::of(place) == CopyId::of(copy)))
 }
 
 fn parse_record(object: &Object) -> Option<Record> {

@@ -3,9 +3,16 @@
 
 mod changes;
 mod indexes;
+mod migration_views;
+mod migrations;
+mod moves;
+pub mod own;
 mod plugins;
 mod snapshots;
 mod store;
+#[cfg(test)]
+mod tests;
+mod views;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,16 +28,17 @@ use resource_broker_api::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    planner::snapshot::{Key, Offer, Record, Target},
+    planner::snapshot::{Key, Limits, Offer, Record, Target},
     resource::Resource,
 };
 
 pub use changes::{COUNT_DELAY, Dirty};
-pub use indexes::accept_api;
+pub use indexes::{accept_api, is_named};
+pub use migrations::Compute;
+pub use moves::Reservation;
 pub use plugins::{PluginsView, Unread};
-pub use snapshots::own;
 pub use store::State;
-use store::Store;
+use {migrations::Migrations, moves::Moves, store::Store};
 
 /// What a watch shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +49,10 @@ pub enum What {
     Offers,
     /// The Plugins of the broker's namespace.
     Plugins,
+    /// The Migrations of the broker's namespace.
+    Migrations,
+    /// The MigrationConfigurations of the broker's namespace.
+    Configurations,
     /// Metadata of the config maps of the broker's namespace, which may hold plugins' components.
     Components,
     /// A brokered kind: consumer objects in a consumer, copies in a provider.
@@ -49,6 +61,10 @@ pub enum What {
     Sources(Gvk),
     /// Metadata of our copies of a related kind at a consumer.
     Related(Gvk),
+    /// What migrations' stages have deployed of a kind, in the compute cluster.
+    Stage(Gvk),
+    /// Metadata of what migrations have mirrored of a related kind, in the compute cluster.
+    Mirrors(Gvk),
 }
 
 impl What {
@@ -68,6 +84,10 @@ impl fmt::Display for What {
             Self::Kind(gvk) => gvk.fmt(f),
             Self::Sources(gvk) => write!(f, "metadata of {gvk}"),
             Self::Related(gvk) => write!(f, "copies of {gvk}"),
+            Self::Migrations => f.write_str("Migrations"),
+            Self::Configurations => f.write_str("MigrationConfigurations"),
+            Self::Stage(gvk) => write!(f, "{gvk} of migrations' stages"),
+            Self::Mirrors(gvk) => write!(f, "{gvk} mirrored for migrations"),
         }
     }
 }
@@ -96,13 +116,18 @@ pub enum WorkKey {
     Offer(Target),
     /// A copy that no record names.
     Copy(Target),
+    /// A MigrationConfiguration.
+    Configuration(Target),
+    /// The Migration of this name, as history.
+    Migration(String),
 }
 
 impl fmt::Display for WorkKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Object(key) => key.fmt(f),
-            Self::Offer(target) | Self::Copy(target) => target.fmt(f),
+            Self::Offer(target) | Self::Copy(target) | Self::Configuration(target) => target.fmt(f),
+            Self::Migration(name) => write!(f, "Migration {name}"),
         }
     }
 }
@@ -123,6 +148,12 @@ pub struct Scope {
     pub kinds: Vec<Gvk>,
     /// The kinds of related resources that may be copied.
     pub related: Vec<Gvk>,
+    /// The broker's own namespace in the coordination cluster.
+    pub namespace: String,
+    /// Where migrations' stages run.
+    pub compute: Compute,
+    /// What holds for moves.
+    pub limits: Limits,
 }
 
 struct Inner {
@@ -138,8 +169,10 @@ struct Inner {
     /// Where the Assignments are watched.
     records_at: Option<StoreId>,
     records: HashMap<String, Arc<Record>>,
-    /// Copies that records name, to the consumer object.
-    copies: HashMap<Target, Key>,
+    /// Copies that records name, whatever their version, to the consumer object.
+    copies: HashMap<CopyId, Key>,
+    moves: Moves,
+    migrations: Migrations,
     offers: HashMap<GroupVersionResource, BTreeMap<OfferId, Arc<Offer>>>,
     counts: HashMap<OfferId, Count>,
     /// Related resources at providers that copies declare, to the consumer objects.
@@ -151,6 +184,17 @@ struct Inner {
     prefixes: HashMap<String, ClusterName>,
     /// The plural of each watched kind, from whichever cluster was the first to say.
     plurals: HashMap<Gvk, String>,
+}
+
+/// A copy in any version of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct CopyId(Target);
+
+impl CopyId {
+    fn of(target: &Target) -> Self {
+        let gvk = Gvk { version: String::new(), ..target.gvk.clone() };
+        Self(Target { gvk, ..target.clone() })
+    }
 }
 
 /// Kind, namespace and name.
@@ -180,6 +224,8 @@ impl Cache {
             records_at: None,
             records: HashMap::new(),
             copies: HashMap::new(),
+            moves: Moves::default(),
+            migrations: Migrations::default(),
             offers: HashMap::new(),
             counts: HashMap::new(),
             declared: HashMap::new(),
@@ -204,14 +250,25 @@ impl Cache {
     /// How a cluster serves a kind, where a watch has found out.
     pub fn resource(&self, cluster: &ClusterName, gvk: &Gvk) -> Option<Resource> {
         let inner = self.lock();
-        [What::Kind(gvk.clone()), What::Sources(gvk.clone()), What::Related(gvk.clone())]
+        [What::Kind, What::Sources, What::Related, What::Mirrors, What::Stage]
+            .map(|what| what(gvk.clone()))
             .into_iter()
             .find_map(|what| inner.stores.get(&StoreId { cluster: cluster.clone(), what })?.resource.clone())
+    }
+
+    /// A kind's plural, as whoever serves it was the first to say.
+    pub fn plural(&self, gvk: &Gvk) -> Option<String> {
+        self.lock().plurals.get(gvk).cloned()
     }
 
     /// Whether a store shows what its cluster holds.
     pub fn is_synced(&self, id: &StoreId) -> bool {
         self.lock().stores.get(id).is_some_and(Store::is_synced)
+    }
+
+    /// Whether a store's cluster has answered that it does not serve the kind.
+    pub fn is_unserved(&self, id: &StoreId) -> bool {
+        self.lock().stores.get(id).is_some_and(|store| matches!(store.state(), State::NotServed(_)))
     }
 
     /// Every store with why it cannot be believed; `None` where it can. Ordered by name.

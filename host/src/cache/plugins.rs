@@ -58,6 +58,7 @@ impl Cache {
         for gvk in &kinds {
             inner.all_of(gvk, &mut dirty);
         }
+        inner.configurations(|it| kinds.contains(&it.from), &mut dirty);
         // A copy without a record is asked of no plugin.
         dirty.now.retain(|key| !matches!(key, WorkKey::Copy(_)));
         dirty.now
@@ -65,7 +66,7 @@ impl Cache {
 }
 
 impl Inner {
-    fn store_of(&self, what: &What) -> Option<&Store> {
+    pub(super) fn store_of(&self, what: &What) -> Option<&Store> {
         self.stores.iter().find(|(id, _)| id.cluster.role == Role::Coordination && id.what == *what).map(|(_, it)| it)
     }
 
@@ -109,15 +110,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        cache::{Scope, StoreId},
-        resource::Resource,
-    };
+    use crate::{cache::StoreId, resource::Resource, testing::scope};
 
     #[test]
     fn a_plural_of_one_providers_own_does_not_hide_an_api_from_its_plugin() {
         let gvk = Gvk::new("g.io", "v1", "Widget");
-        let cache = Cache::new(Scope { kinds: vec![gvk.clone()], related: vec![] });
+        let cache = Cache::new(scope(vec![gvk.clone()], vec![]));
         let order = json!({"metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "1"}});
         for (cluster, plural) in [("provider#odd", "widgetz"), ("consumer#c", "widgets")] {
             let id = StoreId { cluster: ClusterName::parse(cluster).unwrap(), what: What::Kind(gvk.clone()) };

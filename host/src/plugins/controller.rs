@@ -270,8 +270,8 @@ impl Controller {
         if !changed.roles.contains(&Role::AcceptFilter) {
             keys.retain(|key| !matches!(key, WorkKey::Offer(_)));
         }
-        if changed.roles.iter().all(|role| *role == Role::MigrationTemplate) {
-            return;
+        if !changed.roles.contains(&Role::MigrationTemplate) {
+            keys.retain(|key| !matches!(key, WorkKey::Configuration(_)));
         }
         if changed.waited {
             self.parts.queue.add_all(keys);

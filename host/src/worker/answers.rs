@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use rand::{RngExt, seq::SliceRandom};
 use resource_broker_api::names::Gvk;
 use resource_broker_sandbox::{ApiName, CallError, CopyContext, Fault, Role, Sandbox};
 use tokio::time::Instant;
 
+use super::templates::Answered;
 use crate::{
     cache::Cache,
     metrics::Metrics,
@@ -41,15 +43,33 @@ pub(super) struct Plugins {
 /// written anew for a number or for somebody else's failure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    judge: Option<Told>,
+    judge: SaidOfOffers,
     transform: Option<Told>,
+    /// By the order of the calls.
+    elsewhere: Vec<SaidOfOffers>,
+    pub(super) template: SaidOfTemplate,
+}
+
+/// The same about a call for offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct SaidOfOffers {
+    told: Option<Told>,
     /// One call for all offers failed: until all of them are judged again, there is one for each provider.
     apart: bool,
 }
 
+/// The same about a migration's component.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SaidOfTemplate {
+    pub(super) configuration: Option<Told>,
+    pub(super) stages: Option<Told>,
+    pub(super) manifests: Option<Told>,
+    pub(super) outcome: Option<Told>,
+}
+
 /// A failure as it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Told {
+pub(super) struct Told {
     words: String,
     /// How often in a row there was no answer in time.
     late: u32,
@@ -64,8 +84,20 @@ pub(super) struct Asked<T> {
     pub(super) again: Option<Duration>,
 }
 
+/// Notes when asking again makes sense, and hands the answer on.
+trait Note {
+    fn note<T>(&mut self, asked: Asked<T>) -> T;
+}
+
+impl Note for Option<Duration> {
+    fn note<T>(&mut self, asked: Asked<T>) -> T {
+        *self = [*self, asked.again].into_iter().flatten().min();
+        asked.answer
+    }
+}
+
 /// A plugin that gave no answer.
-struct Failed {
+pub(super) struct Failed {
     failure: PluginFailure,
     /// The same without what is only so for a while.
     cause: String,
@@ -75,6 +107,14 @@ struct Failed {
     unasked: bool,
     /// It did not answer in time.
     late: bool,
+}
+
+impl Failed {
+    /// A plugin answered, in these words, that there is no answer. It says the same to the same question.
+    pub(super) fn said_so(words: String) -> Self {
+        let failure = PluginFailure { message: words.clone() };
+        Self { failure, cause: words, again: None, unasked: false, late: false }
+    }
 }
 
 /// What came of asking about offers.
@@ -87,8 +127,11 @@ struct Judged {
 impl Plugins {
     /// The Plugin that the questions wait for: it is being loaded, and nobody answers in its stead.
     pub(super) fn awaited(&self, key: &Key, questions: &Questions) -> Option<String> {
-        let roles =
-            [(Role::AcceptFilter, questions.judge.is_some()), (Role::StatusTransformer, questions.transform.is_some())];
+        let roles = [
+            (Role::AcceptFilter, questions.judge.is_some() || !questions.elsewhere.is_empty()),
+            (Role::StatusTransformer, questions.transform.is_some()),
+            (Role::MigrationTemplate, questions.template.is_some()),
+        ];
         let mut asked = roles.into_iter().filter(|(_, asked)| *asked).peekable();
         asked.peek()?;
         let api = self.api(key)?;
@@ -100,35 +143,59 @@ impl Plugins {
         self.board.loading(&api_of_offer(snapshot), Role::AcceptFilter)
     }
 
-    /// The answers to all questions about one object.
-    pub(super) async fn answer(&self, snapshot: &Snapshot, questions: Questions, said: &mut Said) -> Asked<Answers> {
-        let Questions { judge, transform } = questions;
+    /// Adds the answers to all questions about one object to those that there are.
+    pub(super) async fn answer(
+        &self,
+        snapshot: &Snapshot,
+        questions: Questions,
+        said: &mut Said,
+        asked: &mut Asked<Answers>,
+    ) {
+        let Questions { judge, transform, elsewhere, template } = questions;
         // The consumer has just been detached. Whose API it is cannot be told, so nobody is asked.
-        let Some(api) = self.api(&snapshot.key) else { return Asked::default() };
-        let Said { judge: judge_said, transform: transform_said, apart } = said;
+        let Some(api) = self.api(&snapshot.key) else { return };
+        said.elsewhere.resize_with(elsewhere.len().max(said.elsewhere.len()), SaidOfOffers::default);
+        let Said { judge: judge_said, transform: transform_said, elsewhere: elsewhere_said, template: template_said } =
+            said;
         let judge = async {
             match judge {
-                Some(judge) => Some(self.judge(&api, snapshot, judge, apart).await),
+                Some(judge) => Some(self.judge(&api, snapshot, judge, judge_said).await),
                 None => None,
             }
         };
         let transform = async {
             match transform {
-                Some(transform) => Some(self.transform(&api, transform).await),
+                Some(transform) => Some(settle(self.transform(&api, transform).await, transform_said)),
                 None => None,
             }
         };
-        let (judge, transform) = futures::future::join(judge, transform).await;
-        let judge = judge.map(|judge| {
-            let again = judge.as_ref().ok().and_then(|judged| judged.again);
-            let asked = settle(judge.map(|judged| judged.verdicts), judge_said);
-            Asked { again: asked.again.or(again), ..asked }
-        });
-        let transform = transform.map(|transform| settle(transform, transform_said));
-        let again = [judge.as_ref().and_then(|it| it.again), transform.as_ref().and_then(|it| it.again)];
-        Asked {
-            answer: Answers { judge: judge.map(|it| it.answer), transform: transform.map(|it| it.answer) },
-            again: again.into_iter().flatten().min(),
+        let count = elsewhere.len();
+        let elsewhere = elsewhere.into_iter().zip(elsewhere_said.iter_mut());
+        let elsewhere = join_all(elsewhere.map(|(judge, said)| self.judge(&api, snapshot, judge, said)));
+        let template = async {
+            match template {
+                Some(template) => Some(self.template(&api, template, template_said).await),
+                None => None,
+            }
+        };
+        let (judge, transform, elsewhere, template) = futures::join!(judge, transform, elsewhere, template);
+        if count > 0 {
+            asked.answer.elsewhere = Some(elsewhere.into_iter().map(|one| asked.again.note(one)).collect());
+        }
+        if let Some(judge) = judge {
+            asked.answer.judge = Some(asked.again.note(judge));
+        }
+        if let Some(transform) = transform {
+            asked.answer.transform = Some(asked.again.note(transform));
+        }
+        match template.map(|template| asked.again.note(template)) {
+            Some(Answered::Stages(stages)) => asked.answer.stages = Some(stages),
+            Some(Answered::Manifests(manifests)) => asked.answer.manifests = Some(manifests),
+            Some(Answered::Outcome(outcome)) => asked.answer.outcome = Some(outcome),
+            None => {}
+        }
+        if said.elsewhere.iter().all(|said| *said == SaidOfOffers::default()) {
+            said.elsewhere.clear();
         }
     }
 
@@ -154,11 +221,11 @@ impl Plugins {
                 Err(failed("filter", &api, &error))
             }
         };
-        settle(answer, &mut said.judge)
+        settle(answer, &mut said.judge.told)
     }
 
     /// Whose API an object is of; `None` where its cluster is gone.
-    fn api(&self, key: &Key) -> Option<ApiName> {
+    pub(super) fn api(&self, key: &Key) -> Option<ApiName> {
         let resource = self.cache.resource(&key.consumer, &key.gvk)?.plural;
         Some(ApiName { group: key.gvk.group.clone(), resource })
     }
@@ -168,11 +235,18 @@ impl Plugins {
         api: &ApiName,
         snapshot: &Snapshot,
         judge: Judge,
-        apart: &mut bool,
-    ) -> Result<Judged, Failed> {
-        let offers: Vec<_> =
-            judge.offers.iter().filter_map(|index| snapshot.offers.get(*index)).map(Arc::clone).collect();
-        judge_in_parts(&offers, apart, |some| self.judge_some(api, judge.object.clone(), some)).await
+        said: &mut SaidOfOffers,
+    ) -> Asked<Result<Vec<Verdict>, PluginFailure>> {
+        let all = match judge.version {
+            None => snapshot.offers.as_slice(),
+            Some(index) => snapshot.versions.get(index).map(|view| view.offers.as_slice()).unwrap_or_default(),
+        };
+        let offers: Vec<_> = judge.offers.iter().filter_map(|index| all.get(*index)).map(Arc::clone).collect();
+        let ask = |some| self.judge_some(api, judge.object.clone(), some);
+        let judged = judge_in_parts(&offers, &mut said.apart, ask).await;
+        let again = judged.as_ref().ok().and_then(|judged| judged.again);
+        let asked = settle(judged.map(|judged| judged.verdicts), &mut said.told);
+        Asked { again: asked.again.or(again), ..asked }
     }
 
     async fn judge_some(&self, api: &ApiName, object: String, offers: Vec<Arc<Offer>>) -> Result<Vec<Verdict>, Failed> {
@@ -207,16 +281,11 @@ impl Plugins {
         self.called(Role::StatusTransformer, answer.as_ref().err(), started);
         let status = answer.map_err(|error| failed("status", api, &error))?;
         let read = |status: String| serde_json::from_str(&status);
-        status.map(read).transpose().map_err(|error: serde_json::Error| Failed {
-            failure: PluginFailure { message: format!("the status plugin's answer is no JSON: {error}") },
-            cause: "the status plugin's answer is no JSON".into(),
-            again: None,
-            unasked: false,
-            late: false,
-        })
+        let no_json = |error| Failed::said_so(format!("the status plugin's answer is no JSON: {error}"));
+        status.map(read).transpose().map_err(no_json)
     }
 
-    fn called(&self, role: Role, error: Option<&CallError>, started: Instant) {
+    pub(super) fn called(&self, role: Role, error: Option<&CallError>, started: Instant) {
         self.metrics.sandbox_call(role.name(), error.map_or("ok", CallError::category), started.elapsed());
     }
 }
@@ -286,7 +355,7 @@ where
     }
 }
 
-fn failed(role: &str, api: &ApiName, error: &CallError) -> Failed {
+pub(super) fn failed(role: &str, api: &ApiName, error: &CallError) -> Failed {
     let group = if api.group.is_empty() { "core" } else { &api.group };
     let say = |why: &dyn std::fmt::Display| format!("the {role} plugin of {}.{group} failed: {why}", api.resource);
     // How long a suspension lasts is in the schedule, not in the text: it differs in every look.
@@ -319,7 +388,7 @@ fn spread(pause: Duration) -> Duration {
 }
 
 /// The answer with the words that stand.
-fn settle<T>(answer: Result<T, Failed>, said: &mut Option<Told>) -> Asked<Result<T, PluginFailure>> {
+pub(super) fn settle<T>(answer: Result<T, Failed>, said: &mut Option<Told>) -> Asked<Result<T, PluginFailure>> {
     match answer {
         Ok(answer) => {
             *said = None;

@@ -1,12 +1,16 @@
 //! What is remembered of a key between passes, and how many keys are in which state.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use resource_broker_api::conditions::reason;
+use resource_broker_api::{
+    broker::{AssignmentSpec, MigrationState},
+    conditions::reason,
+    names::{ClusterName, Gvk},
+};
 use tokio::time::Instant;
 
 use super::answers::{Said, same_words};
@@ -34,12 +38,18 @@ pub(super) struct Memories {
     said: Mutex<HashMap<WorkKey, Said>>,
 }
 
-/// What is remembered of one object.
+/// How many ended copies of one object are remembered: those at the places that it may have been at lately.
+const ENDS: usize = 16;
+
+/// What is remembered of one object. Where `memory` has a time since something, the instant is beside it.
 #[derive(Default)]
 struct Remembered {
     memory: Memory,
     placed: Option<Instant>,
-    applied: Option<Instant>,
+    applied: HashMap<ClusterName, Instant>,
+    /// Since when a provider refuses the object without a break.
+    refused: HashMap<ClusterName, Instant>,
+    fit: Option<Instant>,
     failures: u32,
     state: State,
 }
@@ -57,8 +67,12 @@ impl Memories {
         let Some(remembered) = remembered.get(key) else { return Memory::default() };
         let mut memory = remembered.memory.clone();
         memory.since_placed = remembered.placed.map(|placed| placed.elapsed());
-        if let (Some(applied), Some(at)) = (&mut memory.applied, remembered.applied) {
-            applied.ago = at.elapsed();
+        memory.fit = remembered.fit.map(|fit| fit.elapsed());
+        for (cluster, applied) in &mut memory.applied {
+            applied.ago = remembered.applied.get(cluster).map(Instant::elapsed).unwrap_or_default();
+        }
+        for (cluster, judged) in &mut memory.judged {
+            judged.refused_for = remembered.refused.get(cluster).map(Instant::elapsed);
         }
         memory
     }
@@ -92,14 +106,28 @@ impl Memories {
         let mut all = lock(&self.remembered);
         let remembered = all.entry(key.clone()).or_default();
         let before = std::mem::replace(&mut remembered.state, plan.state);
+        count_ends(snapshot, &learned, metrics);
+        let serving = snapshot.record.present().and_then(|record| record.provider());
         for learned in learned {
-            remembered.learn(learned);
+            remembered.learn(learned, serving.as_ref());
         }
+        remembered.judge(snapshot.consumer.present().and_then(|consumer| consumer.meta.generation), plan);
+        remembered.fit = plan.fit.then(|| remembered.fit.unwrap_or_else(Instant::now));
         let had_failure = remembered.memory.failure.is_some();
         remembered.memory.failure = failure_of(fault, remembered.memory.failure.take());
-        remembered.memory.related.retain(|(gvk, name), _| {
-            snapshot.related.iter().any(|one| one.declared.gvk == *gvk && one.declared.target_name == *name)
-        });
+        let related = snapshot.related.iter().chain(&snapshot.related_next);
+        let names: BTreeSet<(Gvk, String)> = related
+            .map(|one| (one.declared.gvk.clone(), one.declared.target_name.clone()))
+            .chain(
+                snapshot
+                    .migration
+                    .compute
+                    .mirrors
+                    .iter()
+                    .map(|one| (one.declared.gvk.clone(), format!("{}{}", one.side.prefix(), one.declared.name))),
+            )
+            .collect();
+        remembered.memory.related.retain(|written, _| names.contains(written));
         remembered.failures = if fault.is_none() { 0 } else { remembered.failures.saturating_add(1) };
         let recovered = had_failure && remembered.memory.failure.is_none();
         let is_over = snapshot.consumer.is_known()
@@ -169,25 +197,169 @@ fn is_same(one: &Failure, other: &Failure) -> bool {
     one.part == other.part && one.reason == other.reason && same_words(&one.message, &other.message)
 }
 
-impl Remembered {
-    fn learn(&mut self, learned: Learned) {
-        match learned {
-            Learned::Placed => {
-                self.placed = Some(Instant::now());
-                self.memory.gone = None;
+/// Counts the moves and migrations that came to their end with this pass.
+fn count_ends(snapshot: &Snapshot, learned: &[Learned], metrics: &Metrics) {
+    for learned in learned {
+        match (learned, snapshot.record.present(), snapshot.migration.object.present()) {
+            (Learned::Recorded(after), Some(before), _) => {
+                if let Some(outcome) = end_of_move(&before.spec, after) {
+                    metrics.moved(outcome);
+                }
             }
-            Learned::Applied(asked, got) => {
-                let fresh = self.applied.is_some_and(|at| at.elapsed() < CONTEST_ENDS);
-                let same = self.memory.applied.as_ref().filter(|before| fresh && before.asked == asked);
+            (Learned::Migrated(Some(state)), _, Some(before)) if before.status.state != Some(*state) => match state {
+                MigrationState::CutoverCompleted => metrics.migrated("completed"),
+                MigrationState::Failed => metrics.migrated("failed"),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+/// How a move ended where `after` takes the place of `before`; `None` where none did.
+fn end_of_move(before: &AssignmentSpec, after: &AssignmentSpec) -> Option<&'static str> {
+    let next = before.next.as_ref()?;
+    match &after.next {
+        Some(still) if still.cluster == next.cluster => None,
+        None if after.provider.cluster == next.cluster => Some("moved"),
+        _ => Some("abandoned"),
+    }
+}
+
+impl Remembered {
+    fn learn(&mut self, learned: Learned, serving: Option<&ClusterName>) {
+        match learned {
+            // A copy that is made while the object moves does not make it a new one.
+            Learned::Placed(provider) if serving.is_none_or(|serving| *serving == provider) => {
+                self.placed = Some(Instant::now());
+            }
+            Learned::Placed(_) | Learned::Recorded(_) | Learned::Migrated(_) => {}
+            Learned::Applied(provider, asked, got) => {
+                let fresh = self.applied.get(&provider).is_some_and(|at| at.elapsed() < CONTEST_ENDS);
+                let same = self.memory.applied.get(&provider).filter(|before| fresh && before.asked == asked);
                 let times = same.map_or(1, |before| before.times.saturating_add(1));
-                self.memory.applied = Some(Applied { asked, got, times, ago: Duration::ZERO });
-                self.applied = Some(Instant::now());
+                let applied = Applied { asked, got, times, ago: Duration::ZERO };
+                self.memory.applied.insert(provider.clone(), applied);
+                self.applied.insert(provider, Instant::now());
             }
             Learned::Status(asked, got) => self.memory.status = Some(Written { asked, got }),
             Learned::Related(gvk, name, version) => {
                 self.memory.related.insert((gvk, name), version);
             }
-            Learned::Gone(uid) => self.memory.gone = Some(uid),
+            Learned::Gone(uid) => {
+                if self.memory.gone.len() >= ENDS {
+                    self.memory.gone.pop_first();
+                }
+                self.memory.gone.insert(uid);
+            }
         }
+    }
+
+    /// How providers' offers judged this generation of the object. A pass that did not judge says nothing; one that did
+    /// says all.
+    fn judge(&mut self, generation: Option<i64>, plan: &Plan) {
+        if plan.judged.is_empty() {
+            return;
+        }
+        let is_judged = |cluster: &ClusterName| plan.judged.iter().any(|(judged, _)| judged == cluster);
+        self.memory.judged.retain(|cluster, _| is_judged(cluster));
+        self.refused.retain(|cluster, _| is_judged(cluster));
+        for (cluster, accepts) in &plan.judged {
+            let judged = self.memory.judged.entry(cluster.clone()).or_default();
+            if *accepts {
+                judged.accepted = generation;
+                self.refused.remove(cluster);
+            } else {
+                self.refused.entry(cluster.clone()).or_insert_with(Instant::now);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use resource_broker_api::names::Role;
+    use serde_json::json;
+
+    use super::*;
+
+    fn provider(name: &str) -> ClusterName {
+        ClusterName::new(Role::Provider, name)
+    }
+
+    fn spec(provider_name: &str, next: Option<&str>) -> AssignmentSpec {
+        let at = |name: &str| {
+            json!({
+                "cluster": provider(name).to_string(), "name": "copy", "acceptAPI": {"namespace": "n", "name": "o"},
+            })
+        };
+        let consumer =
+            json!({"cluster": "consumer#c", "group": "g", "version": "v1", "kind": "K", "name": "a", "uid": "1"});
+        serde_json::from_value(json!({"consumer": consumer, "provider": at(provider_name), "next": next.map(at)}))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_move_ends_where_it_went_or_is_abandoned() {
+        let moving = spec("a", Some("b"));
+        assert_eq!(end_of_move(&moving, &spec("b", None)), Some("moved"));
+        assert_eq!(end_of_move(&moving, &spec("a", None)), Some("abandoned"));
+        assert_eq!(end_of_move(&moving, &spec("a", Some("c"))), Some("abandoned"), "it goes elsewhere");
+        assert_eq!(end_of_move(&moving, &moving), None);
+        assert_eq!(end_of_move(&spec("a", None), &moving), None, "it begins");
+    }
+
+    #[test]
+    fn the_ends_of_copies_are_remembered_but_not_without_bound() {
+        let mut remembered = Remembered::default();
+        for uid in 0..100 {
+            remembered.learn(Learned::Gone(format!("{uid:03}")), None);
+        }
+        assert_eq!(remembered.memory.gone.len(), ENDS);
+        assert!(remembered.memory.gone.contains("099"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_made_on_the_way_does_not_make_the_object_a_new_one() {
+        let mut remembered = Remembered::default();
+        remembered.learn(Learned::Placed(provider("b")), Some(&provider("a")));
+        assert_eq!(remembered.placed, None);
+        remembered.learn(Learned::Placed(provider("a")), Some(&provider("a")));
+        assert!(remembered.placed.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn applies_are_counted_for_each_provider_on_its_own() {
+        let mut remembered = Remembered::default();
+        let apply = |name: &str| Learned::Applied(provider(name), "asked".into(), "got".into());
+        remembered.learn(apply("a"), None);
+        remembered.learn(apply("b"), None);
+        remembered.learn(apply("a"), None);
+        let times = |name: &str| remembered.memory.applied.get(&provider(name)).map(|applied| applied.times);
+        assert_eq!((times("a"), times("b")), (Some(2), Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_lasts_until_it_is_taken_back_and_passes_that_do_not_judge_say_nothing() {
+        let mut remembered = Remembered::default();
+        let pass = |remembered: &mut Remembered, judged: &[(&str, bool)]| {
+            let judged = judged.iter().map(|(name, accepts)| (provider(name), *accepts)).collect();
+            remembered.judge(Some(7), &Plan { judged, ..Plan::default() });
+        };
+        let refused_for =
+            |remembered: &Remembered, name: &str| remembered.refused.get(&provider(name)).map(Instant::elapsed);
+        pass(&mut remembered, &[("a", true)]);
+        assert_eq!(remembered.memory.judged[&provider("a")].accepted, Some(7));
+        pass(&mut remembered, &[("a", false), ("b", false)]);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        pass(&mut remembered, &[]);
+        pass(&mut remembered, &[("a", false)]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(refused_for(&remembered, "a"), Some(Duration::from_secs(6)), "since the first refusal");
+        assert_eq!(refused_for(&remembered, "b"), None, "it is not asked any more");
+        assert_eq!(remembered.memory.judged[&provider("a")].accepted, Some(7), "when it last accepted stands");
+        pass(&mut remembered, &[("a", true)]);
+        pass(&mut remembered, &[("a", false)]);
+        assert_eq!(refused_for(&remembered, "a"), Some(Duration::ZERO), "another refusal");
     }
 }

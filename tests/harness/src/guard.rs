@@ -91,8 +91,8 @@ impl Guard {
         drop(self.take_watchman());
     }
 
-    /// Whether processes are to live on.
-    pub(crate) fn is_released(&self) -> bool {
+    /// Whether processes are to live on after this program.
+    pub fn is_released(&self) -> bool {
         self.released.load(Ordering::SeqCst)
     }
 

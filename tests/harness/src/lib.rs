@@ -6,12 +6,15 @@
 //!   ├── Cluster "consumer-a"   ── …
 //!   └── …                         each started when it is first asked for
 //! Broker ── one `resource-broker` process between some of them
+//! Proxy  ── stands between a broker and a cluster where requests are to go wrong
 //! ```
 //!
 //! All tests of one test program share [`Planes::shared`], and so its API servers. What keeps them apart:
 //! a custom resource with a group of its own ([`TestKind`]), a namespace of its own for the broker's records, and
 //! a user of its own where requests are counted ([`Cluster::kubeconfig_as`]). A test that stops or pauses a
 //! server asks for one under a name that no other test uses.
+//!
+//! All API servers keep their objects in one etcd: `metadata.resourceVersion` orders the writes of all clusters.
 //!
 //! There is no kube-controller-manager: namespaces stay `Terminating` once deleted, and owner references collect
 //! nothing.
@@ -30,6 +33,7 @@ mod net;
 mod objects;
 mod planes;
 mod process;
+mod proxy;
 mod test_kind;
 mod wait;
 
@@ -38,7 +42,9 @@ pub use broker::{Broker, BrokerBuilder, broker_binary};
 pub use cluster::Cluster;
 pub use guard::{Guard, Left, left_running};
 pub use guest::guest;
+pub use net::free_port;
 pub use planes::Planes;
 pub use process::Process;
+pub use proxy::{Fault, Gate, Proxy, Write};
 pub use test_kind::TestKind;
 pub use wait::{Failed, Outcome, TestResult, eventually, poll};

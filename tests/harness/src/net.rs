@@ -1,23 +1,32 @@
 //! Loopback ports and the smallest possible HTTP client.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// Ports that systems do not give to connections by themselves (those begin at 32768): a server may start on one long after
+/// it was chosen.
+const PORTS: Range<u16> = 10_000..32_000;
+
 /// A loopback port that nothing listens on and that this program has not handed out before.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free loopback port")?;
-        let port = listener.local_addr().context("a listener without an address")?.port();
-        if TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+    for _ in 0..PORTS.len() {
+        // At random, so that two programs hardly ever choose the same one at the same time.
+        let random = RandomState::new().hash_one(()) % PORTS.len() as u64;
+        let port = PORTS.start + u16::try_from(random).context("a port beyond the last one")?;
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        if is_free && TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
             return Ok(port);
         }
     }
+    bail!("no free loopback port from {} to {}", PORTS.start, PORTS.end)
 }
 
 /// `GET path` from a loopback port: the status code and the body.

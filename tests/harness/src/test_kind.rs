@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 
 const VERSION: &str = "v1alpha1";
+const VERSIONS: &[&str] = &[VERSION, "v1beta1"];
 const KIND: &str = "Widget";
 const PLURAL: &str = "widgets";
 
@@ -25,13 +26,30 @@ const PLURAL: &str = "widgets";
 #[derive(Clone, Debug)]
 pub struct TestKind {
     group: String,
+    /// The version in which this value speaks of it.
+    version: &'static str,
+    /// The versions that are served; the first is stored.
+    served: &'static [&'static str],
 }
 
 impl TestKind {
     /// A new kind, which no cluster knows yet.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        Self { group: format!("t{:03}.test.example.com", NEXT.fetch_add(1, Ordering::Relaxed)) }
+        let group = format!("t{:03}.test.example.com", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { group, version: VERSION, served: &VERSIONS[..1] }
+    }
+
+    /// A new kind that is served as `v1alpha1` and as `v1beta1`, with the same fields. This value speaks of the first.
+    pub fn in_two_versions() -> Self {
+        Self { served: VERSIONS, ..Self::new() }
+    }
+
+    /// The same kind, spoken of in its other version where it has two.
+    #[must_use]
+    pub fn other_version(&self) -> Self {
+        let other = self.served.iter().find(|version| **version != self.version);
+        Self { version: other.copied().unwrap_or(self.version), ..self.clone() }
     }
 
     /// A new kind, installed in `clusters` and served there.
@@ -51,19 +69,24 @@ impl TestKind {
         &self.group
     }
 
+    /// `v1alpha1`, unless this value speaks of the other version.
+    pub fn version(&self) -> &'static str {
+        self.version
+    }
+
     /// `tNNN.test.example.com/v1alpha1`.
     pub fn api_version(&self) -> String {
-        format!("{}/{VERSION}", self.group)
+        format!("{}/{}", self.group, self.version)
     }
 
     /// The value of `--watch-kind`: `Widget.v1alpha1.tNNN.test.example.com`.
     pub fn watch_kind(&self) -> String {
-        format!("{KIND}.{VERSION}.{}", self.group)
+        format!("{KIND}.{}.{}", self.version, self.group)
     }
 
     /// What an offer says in `spec.gvr`.
     pub fn gvr(&self) -> Value {
-        json!({"group": self.group, "version": VERSION, "resource": PLURAL})
+        json!({"group": self.group, "version": self.version, "resource": PLURAL})
     }
 
     /// `widgets.tNNN.test.example.com`: the name of the definition, and what `kubectl get` takes.
@@ -73,7 +96,7 @@ impl TestKind {
 
     /// How kube reaches it.
     pub fn api_resource(&self) -> ApiResource {
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&self.group, VERSION, KIND), PLURAL)
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&self.group, self.version, KIND), PLURAL)
     }
 
     /// Its objects in one namespace.
@@ -88,19 +111,14 @@ impl TestKind {
 
     /// Its definition.
     pub fn crd(&self) -> Result<CustomResourceDefinition> {
+        let versions: Vec<Value> = self.served.iter().map(|version| definition(version, *version == VERSION)).collect();
         serde_json::from_value(json!({
             "metadata": {"name": self.crd_name()},
             "spec": {
                 "group": self.group,
                 "scope": "Namespaced",
                 "names": {"kind": KIND, "listKind": "WidgetList", "plural": PLURAL, "singular": "widget"},
-                "versions": [{
-                    "name": VERSION,
-                    "served": true,
-                    "storage": true,
-                    "subresources": {"status": {}},
-                    "schema": {"openAPIV3Schema": schema()},
-                }],
+                "versions": versions,
             },
         }))
         .context("the definition of Widget")
@@ -111,6 +129,16 @@ impl Default for TestKind {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn definition(version: &str, stored: bool) -> Value {
+    json!({
+        "name": version,
+        "served": true,
+        "storage": stored,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema()},
+    })
 }
 
 fn schema() -> Value {

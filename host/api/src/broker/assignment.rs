@@ -54,6 +54,10 @@ pub struct AssignmentSpec {
     /// The provider that it is moving to, and the copy there. Absent while nothing moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<ProviderRef>,
+    /// Places that the object has left and whose copy is not confirmed to be gone. An entry that is taken out by hand is the
+    /// sweep's business when its cluster can be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PreviousRef>,
 }
 
 /// A consumer's object.
@@ -90,12 +94,35 @@ pub struct ProviderRef {
     /// The offer under which the object is there.
     #[serde(rename = "acceptAPI")]
     pub accept_api: NamespacedName,
+    /// The version of the copy's API; absent where it is the consumer object's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// The copy's namespace; absent for a cluster-wide kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The copy's name.
     #[schemars(length(min = 1))]
     pub name: String,
+}
+
+/// A place at a provider that the object has left.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct PreviousRef {
+    /// The cluster's name, as `provider#NAME`.
+    #[schemars(length(min = 1))]
+    pub cluster: String,
+    /// The version of the copy's API; absent where it is the consumer object's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The copy's namespace; absent for a cluster-wide kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The copy's name.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The copy's UID, where it was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
 }
 
 /// An object of a known kind in a known cluster.

@@ -1,6 +1,6 @@
 //! `Migration`: one object's move from one provider to another.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,12 @@ use crate::schema;
     printcolumn(name = "From-Name", type_ = "string", json_path = ".spec.from.name", priority = "1"),
     printcolumn(name = "To-Kind", type_ = "string", json_path = ".spec.to.gvk.kind", priority = "1"),
     printcolumn(name = "To-Name", type_ = "string", json_path = ".spec.to.name", priority = "1"),
+    printcolumn(
+        name = "Waiting-For",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Progressing")].message"#,
+        priority = "1"
+    ),
     printcolumn(name = "ID", type_ = "string", json_path = ".status.id", priority = "1")
 )]
 pub struct MigrationSpec {
@@ -58,6 +64,7 @@ pub struct MigrationRef {
 
 /// How far the move is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct MigrationStatus {
     /// The step that it is at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,10 +75,79 @@ pub struct MigrationStatus {
     /// What the names of the stage's resources begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What is waited for, or in the way.
+    /// The `MigrationConfiguration` that its stages are from; absent where a Plugin makes them without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<String>,
+    /// The stages that have begun, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageStatus>,
+    /// The metadata.generation of the consumer object that moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// A condition for each state that was reached, `Progressing` with what is waited for or in the way, and `Failed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// How one stage went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// The stage.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// How far it is.
+    pub state: StageState,
+    /// Which attempt this is, from one.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub attempt: u32,
+    /// When this attempt began; its timeout counts from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub started_at: Option<Time>,
+    /// When the stage ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub completed_at: Option<Time>,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What the stage deploys in the compute cluster. Written before it is deployed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<StageResource>,
+}
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StageState {
+    /// Its preconditions are waited for.
+    #[default]
+    Waiting,
+    /// A person's approval is waited for.
+    AwaitingApproval,
+    /// Its resources are deployed, and its success conditions waited for.
+    Running,
+    /// Its attempt failed; its resources are taken away before the next one.
+    Retrying,
+    /// It is done; its resources are taken away.
+    Succeeded,
+    /// It failed for good.
+    Failed,
+}
+
+/// One object that a stage deploys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct StageResource {
+    /// The template's name.
+    #[schemars(length(min = 1))]
+    pub template: String,
+    /// The object's kind.
+    pub gvk: GroupVersionKind,
+    /// The object's name.
+    #[schemars(length(min = 1))]
+    pub name: String,
 }
 
 /// The steps of a migration, in their order; `Failed` can follow each.

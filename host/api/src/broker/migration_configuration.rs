@@ -63,6 +63,25 @@ pub struct MigrationStage {
     /// Whether this stage's success moves the migration on to the next state.
     #[serde(default, skip_serializing_if = "is_false")]
     pub progress: bool,
+    /// After how long an attempt at the stage has failed, as `90s`, `10m` or `1h30m`. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    pub timeout: Option<String>,
+    /// How often the stage is tried again after an attempt that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub retries: Option<u32>,
+    /// Whether a person has to approve the stage before it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// Whether a stage waits for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Approval {
+    /// It begins when the annotation `broker.platform-mesh.io/migration-approve` of the Migration names it.
+    #[serde(rename = "required")]
+    Required,
 }
 
 /// What the broker makes of it.

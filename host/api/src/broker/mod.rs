@@ -9,9 +9,13 @@ mod migration_configuration;
 mod plugin;
 
 pub use accept_api::{AcceptApi, AcceptApiSpec, AcceptApiStatus, Boundary, Filter, GroupVersionResource};
-pub use assignment::{Assignment, AssignmentSpec, AssignmentStatus, ConsumerRef, CopyRef, NamespacedName, ProviderRef};
-pub use migration::{Migration, MigrationRef, MigrationSpec, MigrationState, MigrationStatus};
+pub use assignment::{
+    Assignment, AssignmentSpec, AssignmentStatus, ConsumerRef, CopyRef, NamespacedName, PreviousRef, ProviderRef,
+};
+pub use migration::{
+    Migration, MigrationRef, MigrationSpec, MigrationState, MigrationStatus, StageResource, StageState, StageStatus,
+};
 pub use migration_configuration::{
-    MigrationConfiguration, MigrationConfigurationSpec, MigrationConfigurationStatus, MigrationStage,
+    Approval, MigrationConfiguration, MigrationConfigurationSpec, MigrationConfigurationStatus, MigrationStage,
 };
 pub use plugin::{ApiRef, ComponentPart, Plugin, PluginColumns, PluginLimits, PluginRole, PluginSpec, PluginStatus};

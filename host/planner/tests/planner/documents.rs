@@ -11,7 +11,7 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     findings::clip,
-    plan::{Action, CopyRelated, Existing},
+    plan::{Action, CopyRelated, Existing, Marks},
     question::Verdict,
     related::{MOST, document, may_replace},
     snapshot::Target,
@@ -28,8 +28,11 @@ fn request() -> CopyRelated {
         target: Target::new(at(Role::Consumer, "acme"), secret(), Some("team".into()), "tls".into()),
         existing: Existing::NoneOfOurs,
         untouched: false,
-        owner: OwnerReference { uid: "uid-owner".into(), name: "www".into(), ..OwnerReference::default() },
-        record: "certificate-www".into(),
+        keep: false,
+        marks: Marks::Consumer {
+            owner: OwnerReference { uid: "uid-owner".into(), name: "www".into(), ..OwnerReference::default() },
+            record: "certificate-www".into(),
+        },
     }
 }
 

@@ -14,18 +14,28 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use resource_broker_planner::{ask, check, plan};
+use resource_broker_planner::{check, history, plan};
 
-use crate::{offers, render, script, sweeps};
+use crate::{configurations, offers, render, script, sweeps};
 
 /// The plan that follows from a script.
 fn planned(script: &str) -> String {
     let world = script::run(script);
     let snapshot = world.snapshot();
-    let plan = plan(&snapshot, &world.answers(&snapshot));
+    let (answers, asked) = world.questioned(&snapshot);
+    let plan = plan(&snapshot, &answers).expect("all questions are answered");
     assert_eq!(check::problems(&snapshot, &plan), Vec::<String>::new());
     assert_eq!(world.wrongs, Vec::<String>::new(), "on the way there");
-    format!("{}{}", render::questions(&snapshot, &ask(&snapshot)), render::plan(&plan, &snapshot.now))
+    let asked: String = asked.iter().map(|questions| render::questions(&snapshot, questions)).collect();
+    format!("{asked}{}", render::plan(&plan, &snapshot.now))
+}
+
+/// What is to be done about the Migration that a script leads to, as history.
+fn remembered(script: &str) -> String {
+    let world = script::run(script);
+    assert_eq!(world.wrongs, Vec::<String>::new(), "on the way there");
+    let snapshot = world.history_snapshot();
+    render::plan(&history::plan(&snapshot), &snapshot.now)
 }
 
 /// One case of a file.
@@ -126,4 +136,10 @@ golden! {
     failure: planned,
     offer: offers::planned,
     sweep: sweeps::planned,
+    churn: planned,
+    leave: planned,
+    migrate: planned,
+    stages: planned,
+    history: remembered,
+    configuration: configurations::planned,
 }

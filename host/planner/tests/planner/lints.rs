@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use resource_broker_api::{keys, names::Gvk};
+use resource_broker_api::{
+    broker::{AssignmentSpec, PreviousRef, ProviderRef},
+    keys,
+    names::Gvk,
+};
 use resource_broker_planner::{
     check::problems,
-    plan::{Action, CopyRelated, Existing, Guard, Plan},
+    plan::{Action, CopyRelated, Existing, Guard, Marks, Plan},
     question::Verdict,
     snapshot::{Snapshot, Target, View},
 };
@@ -85,8 +89,8 @@ fn what_is_written_for_the_consumer_is_written_where_its_object_is() {
             target,
             existing: Existing::NoneOfOurs,
             untouched: false,
-            owner: OwnerReference::default(),
-            record: "r".into(),
+            keep: false,
+            marks: Marks::Consumer { owner: OwnerReference::default(), record: "r".into() },
         }))
     };
     assert!(problems(&placed, &of(vec![vec![secret(crate::world::NAMESPACE)]])).is_empty());
@@ -102,6 +106,79 @@ fn a_copy_goes_with_its_object_only() {
     finds(&gone, vec![vec![delete(copy.clone(), "uid-4", Vec::new())]], "while its object may live");
     let confirmed = vec![Guard::NotThatOne(placed.key.target(), "uid-1".into())];
     assert!(problems(&gone, &of(vec![vec![delete(copy, "uid-4", confirmed)]])).is_empty());
+}
+
+/// The object of `placed`, as its record's spec is changed.
+fn recorded(change: impl FnOnce(&mut AssignmentSpec)) -> Snapshot {
+    let placed = placed();
+    let mut record = placed.record.present().expect("it is placed").as_ref().clone();
+    change(&mut record.spec);
+    Snapshot { record: View::Present(record.into()), ..placed }
+}
+
+/// A place at `anna` that the object has left.
+fn left(spec: &mut AssignmentSpec) {
+    let ProviderRef { version, namespace, name, .. } = spec.provider.clone();
+    spec.previous.push(PreviousRef { cluster: provider("anna").to_string(), version, namespace, name, uid: None });
+}
+
+fn update(snapshot: &Snapshot, guards: Vec<Guard>, change: impl FnOnce(&mut AssignmentSpec)) -> Action {
+    let record = snapshot.record.present().expect("it is placed");
+    let mut spec = record.spec.clone();
+    change(&mut spec);
+    let (name, uid) = (record.name.clone(), record.uid.clone());
+    Action::UpdateRecord { name, uid, generation: record.generation, spec: Box::new(spec), budget: None, guards }
+}
+
+#[test]
+fn a_place_that_was_left_is_cleared_and_one_that_serves_is_not() {
+    let snapshot = recorded(left);
+    let at = |name: &str| snapshot.key.copy_at(&provider(name));
+    assert!(problems(&snapshot, &of(vec![vec![delete(at("anna"), "uid-9", Vec::new())]])).is_empty());
+    finds(&snapshot, vec![vec![delete(at("nestor"), "uid-4", Vec::new())]], "while its object may live");
+    // A place that the object has come back to.
+    let back = recorded(|spec| {
+        left(spec);
+        spec.next = Some(ProviderRef { cluster: provider("anna").to_string(), ..spec.provider.clone() });
+    });
+    finds(&back, vec![vec![delete(at("anna"), "uid-9", Vec::new())]], "while its object may live");
+    assert!(problems(&back, &of(vec![vec![apply(&back, "anna")]])).is_empty());
+}
+
+#[test]
+fn a_record_forgets_a_place_only_where_nothing_is_there() {
+    let snapshot = recorded(left);
+    let forget = |guards| update(&snapshot, guards, |spec| spec.previous.clear());
+    finds(&snapshot, vec![vec![forget(Vec::new())]], "forgets");
+    let gone = vec![Guard::Gone(snapshot.key.copy_at(&provider("anna")))];
+    assert!(problems(&snapshot, &of(vec![vec![forget(gone)]])).is_empty());
+    // What serves is there, and ours.
+    let leave = update(&snapshot, Vec::new(), |spec| spec.provider.cluster = provider("berta").to_string());
+    finds(&snapshot, vec![vec![leave]], "forgets");
+}
+
+#[test]
+fn stages_stay_in_the_brokers_namespace_of_compute() {
+    let placed = placed();
+    let compute = &placed.migration.compute;
+    let job = |namespace: &str| {
+        let gvk = Gvk::new("batch", "v1", "Job");
+        Target::new(compute.cluster.clone(), gvk, Some(namespace.into()), "m-job".into())
+    };
+    let deploy = |target| Action::Deploy { target, body: json!({}) };
+    assert!(problems(&placed, &of(vec![vec![deploy(job(&compute.namespace))]])).is_empty());
+    finds(&placed, vec![vec![deploy(job("kube-system"))]], "outside the broker's namespace");
+    let consumer = Target::new(placed.key.consumer.clone(), Gvk::new("batch", "v1", "Job"), None, "m-job".into());
+    finds(&placed, vec![vec![deploy(consumer)]], "outside the broker's namespace");
+    let mirror = Action::CopyRelated(Box::new(CopyRelated {
+        source: placed.key.copy_at(&provider("nestor")),
+        target: job("kube-system"),
+        existing: Existing::NoneOfOurs,
+        untouched: false,
+        keep: true,
+        marks: Marks::Mirror { id: "m".into(), broker: None },
+    }));
+    finds(&placed, vec![vec![mirror]], "outside the broker's namespace");
 }
 
 #[test]

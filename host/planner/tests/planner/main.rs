@@ -1,14 +1,17 @@
 //! The planner against a model of the clusters around one object: plans that are written down (`golden`), and what must
 //! hold of any plan (`properties`).
 
+mod configurations;
 mod documents;
 mod fields;
 mod golden;
 mod lints;
+mod moves;
 mod offers;
 mod placing;
 mod properties;
 mod render;
 mod script;
 mod sweeps;
+mod texts;
 mod world;

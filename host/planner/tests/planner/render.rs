@@ -2,8 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use resource_broker_planner::{
-    plan::{About, Action, CopyRelated, Existing, Guard, Plan},
-    question::Questions,
+    plan::{About, Action, Budget, CopyRelated, Existing, Guard, Marks, Plan},
+    question::{Questions, Template, TemplateAsk},
     snapshot::{Snapshot, Target},
 };
 use serde_json::Value;
@@ -25,7 +25,45 @@ pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
             transform.provider, transform.prefix
         ));
     }
+    for judge in &questions.elsewhere {
+        let view = judge.version.map(|index| &snapshot.versions[index]);
+        let offers = view.map_or(&snapshot.offers, |view| &view.offers);
+        let names = judge.offers.iter().map(|index| &offers[*index]);
+        let names: Vec<String> =
+            names.map(|offer| format!("{} {}/{}", offer.provider, offer.namespace, offer.name)).collect();
+        let version = view.map(|view| format!(" as {}", view.version)).unwrap_or_default();
+        asked.push(format!("ask: which of {} accept it{version}?\n", names.join(", ")));
+    }
+    asked.extend(questions.template.as_ref().map(template));
     asked.concat()
+}
+
+fn template(template: &Template) -> String {
+    let context = &template.context;
+    let what = match &template.ask {
+        TemplateAsk::Stages => "which stages are there?".into(),
+        TemplateAsk::Render(stage) => format!("what does stage {stage} deploy?"),
+        TemplateAsk::Assess(stage, deployed) => {
+            let there = |(name, object): &(String, Option<String>)| {
+                format!("{name} {}", if object.is_some() { "there" } else { "not there" })
+            };
+            let deployed: Vec<String> = deployed.iter().map(there).collect();
+            format!("how does stage {stage} stand? [{}]", deployed.join(", "))
+        }
+    };
+    let mirrors = |end: &resource_broker_planner::question::Endpoint| {
+        end.related.iter().map(|mirror| format!(" {}={}", mirror.key, mirror.name)).collect::<String>()
+    };
+    format!(
+        "ask migration {} in {} of {}: {what} from {}{} to {}{}\n",
+        context.id,
+        context.namespace,
+        context.configuration,
+        context.old.provider,
+        mirrors(&context.old),
+        context.new.provider,
+        mirrors(&context.new)
+    )
 }
 
 /// A plan.
@@ -33,6 +71,8 @@ pub(crate) fn plan(plan: &Plan, now: &Time) -> String {
     let mut lines = vec![format!("state: {}", plan.state.as_str())];
     lines.extend(plan.waits.iter().map(|wait| format!("wait: {wait}")));
     lines.extend(plan.again.map(|again| format!("again: in {again:?}")));
+    lines.extend(plan.wants_place.then(|| "wants a place among the moves".into()));
+    lines.extend(plan.fit.then(|| "the next copy is fit".into()));
     for (number, step) in plan.steps.iter().enumerate() {
         lines.extend(step.iter().map(|action| format!("{} {}", number + 1, self::action(action, now))));
     }
@@ -45,13 +85,34 @@ pub(crate) fn plan(plan: &Plan, now: &Time) -> String {
 fn action(action: &Action, now: &Time) -> String {
     match action {
         Action::CreateRecord { name, spec } => format!("create record {name}{}", spec_of(spec)),
-        Action::UpdateRecord { name, uid, spec } => format!("update record {name} ({uid}){}", spec_of(spec)),
+        Action::UpdateRecord { name, uid, generation, spec, budget, guards } => {
+            let generation = generation.map(|is| format!(" at generation {is}")).unwrap_or_default();
+            let budget = budget.as_ref().map(place).unwrap_or_default();
+            format!("update record {name} ({uid}{generation}){budget}{}{}", spec_of(spec), conditional(guards))
+        }
         Action::RecordStatus { name, uid, status } => {
             let copy = status.copy.as_ref().map_or("none", |copy| &copy.uid);
             let generation = status.observed_generation.map_or("none".into(), |generation| generation.to_string());
             let conditions = conditions(&status.conditions, now);
-            format!("report on record {name} ({uid}): copy {copy}, generation {generation}{conditions}")
+            let next = status.next.as_ref().map(|next| format!(", next {}", next.uid)).unwrap_or_default();
+            format!("report on record {name} ({uid}): copy {copy}{next}, generation {generation}{conditions}")
         }
+        Action::CreateMigration { name, spec } => {
+            format!("create migration {name}\n    {}", sorted(&serde_json::json!(spec)))
+        }
+        Action::MigrationStatus { name, uid, status } => {
+            let mut rest = serde_json::json!(status);
+            rest.as_object_mut().map(|rest| rest.remove("conditions"));
+            let conditions = conditions(&status.conditions, now);
+            format!("report on migration {name} ({uid})\n    {}{conditions}", sorted(&rest))
+        }
+        Action::TakeOrders { name, uid, annotations } => {
+            format!("take orders off migration {name} ({uid}): {}", annotations.join(", "))
+        }
+        Action::DeleteMigration { name, uid, guards } => {
+            format!("delete migration {name} ({uid}){}", conditional(guards))
+        }
+        Action::Deploy { target, body } => format!("deploy {target}\n    {}", sorted(body)),
         Action::DeleteRecord { name, uid, guards } => format!("delete record {name} ({uid}){}", conditional(guards)),
         Action::Decorate { target, uid, finalizer, annotations } => {
             format!("mark {target} ({uid}): {finalizer} {}", sorted(&serde_json::json!(annotations)))
@@ -70,11 +131,17 @@ fn action(action: &Action, now: &Time) -> String {
             let about = match &event.about {
                 About::Object(target, uid) => format!("{target} ({uid})"),
                 About::Record(name, uid) => format!("record {name} ({uid})"),
+                About::Migration(name, uid) => format!("migration {name} ({uid})"),
             };
             let kind = if event.warning { "warn" } else { "tell" };
             format!("{kind} {about}: {}: {}", event.reason, event.message)
         }
     }
+}
+
+fn place(budget: &Budget) -> String {
+    let [from, to] = &budget.providers;
+    format!(", if {from} and {to} have fewer than {} moves", budget.limit)
 }
 
 fn spec_of(spec: &resource_broker_api::AssignmentSpec) -> String {
@@ -112,11 +179,13 @@ fn related(request: &CopyRelated) -> String {
         Existing::Ours(there) => format!("over {}", there.uid()),
         Existing::Unknown => "over whatever is there".into(),
     };
-    let (source, target, record) = (&request.source, &request.target, &request.record);
-    format!(
-        "copy {source} to {target}, {existing}\n    owned by {} ({}), labelled {record}",
-        request.owner.name, request.owner.uid
-    )
+    let (source, target) = (&request.source, &request.target);
+    let keeps = if request.keep { ", and stays without its source" } else { "" };
+    let marks = match &request.marks {
+        Marks::Consumer { owner, record } => format!("owned by {} ({}), labelled {record}", owner.name, owner.uid),
+        Marks::Mirror { id, .. } => format!("of migration {id}"),
+    };
+    format!("copy {source} to {target}, {existing}\n    {marks}{keeps}")
 }
 
 fn conditional(guards: &[Guard]) -> String {
@@ -124,6 +193,7 @@ fn conditional(guards: &[Guard]) -> String {
         Guard::Gone(target) => format!("\n    if {target} is gone"),
         Guard::NotThatOne(target, uid) => format!("\n    if {target} is not {uid}"),
         Guard::NoRecord(name) => format!("\n    if there is no record {name}"),
+        Guard::NotNamed(name, copy) => format!("\n    if record {name} does not name {copy}"),
     };
     guards.iter().map(guard).collect()
 }

@@ -3,17 +3,20 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use resource_broker_api::names::{ClusterName, Gvk};
+use resource_broker_api::{
+    keys,
+    names::{ClusterName, Gvk},
+};
 use resource_broker_planner::{
     question::Verdict,
-    snapshot::{Failure, Memory, Part, Shape},
+    snapshot::{Configuration, Failure, Memory, Part, Shape},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     fields,
-    world::{OfferName, Plugin, Unread, World, provider},
+    world::{OfferName, Plugin, Unread, World, compute::Scripted, provider},
 };
 
 /// One step of a script.
@@ -51,6 +54,18 @@ enum Word {
     SeenGone,
     /// The consumer's schema has conditions, but drops what the broker says in them.
     DropConditions,
+    /// One look at the Migration as history.
+    History,
+    /// The Migration is there no longer.
+    LoseMigration,
+    /// A Plugin makes the stages of the object's API.
+    StagesPlugin,
+    /// What runs in the compute cluster ends well.
+    JobsEnd,
+    /// What runs in the compute cluster fails.
+    JobsFail,
+    /// Copies that no record names are taken away.
+    Sweep,
     /// The version that a record names is watched no longer, if it is another than the object's.
     WatchThisVersionOnly,
 }
@@ -97,6 +112,28 @@ struct Changes {
     webhook: Option<Value>,
     /// What went wrong in the last pass.
     failure: Option<FailureOf>,
+    /// Providers whose operator has made the copy available, with a Secret of this name that it declares as `tls`.
+    ready: BTreeMap<String, String>,
+    /// Offers for other versions of the kind.
+    versions: BTreeMap<String, BTreeMap<String, Answer>>,
+    /// Other objects that move from or to a provider.
+    moves: BTreeMap<String, usize>,
+    /// Configurations for moves of this kind: why each is invalid, or null.
+    configurations: Option<BTreeMap<String, Option<String>>>,
+    /// What the template component makes of a configuration.
+    stages: Option<Vec<Scripted>>,
+    /// The template component: `works`, `silent`, or what it fails with.
+    component: Option<String>,
+    /// Annotations of the Migration, without what they begin with.
+    orders: BTreeMap<String, String>,
+    /// A merge patch of the Migration's status.
+    migration: Option<Value>,
+    /// Merge patches of objects in the compute cluster: `KIND/NAME: patch`; `ID` in the name stands for the migration's id.
+    compute: BTreeMap<String, Value>,
+    /// Kinds that do not live in namespaces in the compute cluster.
+    cluster_wide_in_compute: Vec<String>,
+    /// This many steps of a pass, after which the process is killed.
+    steps: Option<usize>,
     /// Seconds that pass.
     wait: f64,
 }
@@ -174,7 +211,17 @@ fn act(world: &mut World, event: &Word) {
         Word::CopyVanishes => world.providers.entry(at).or_default().copy = None,
         Word::ForeignCopy => world.copy_of_another_broker(&at),
         Word::LoseRecord => world.record = None,
-        Word::SeenGone => world.memory.gone = world.copy().map(|copy| text(&copy["metadata"]["uid"])),
+        Word::SeenGone => world.memory.gone.extend(world.copy().map(|copy| text(&copy["metadata"]["uid"]))),
+        Word::History => {
+            world.history_pass();
+        }
+        Word::LoseMigration => world.migration = None,
+        Word::StagesPlugin => world.stages_plugin = true,
+        Word::JobsEnd => world.end_jobs(true),
+        Word::JobsFail => world.end_jobs(false),
+        Word::Sweep => {
+            world.sweep();
+        }
         Word::DropConditions => world.drops_conditions = true,
         Word::WatchThisVersionOnly => world.other_versions_watched = false,
     }
@@ -207,6 +254,17 @@ fn change(world: &mut World, changes: Changes) {
         beside,
         webhook,
         failure,
+        ready,
+        versions,
+        moves,
+        configurations,
+        stages,
+        component,
+        orders,
+        migration,
+        compute,
+        cluster_wide_in_compute,
+        steps,
         wait,
     } = changes;
     let at = provider(at.as_deref().unwrap_or("nestor"));
@@ -233,7 +291,10 @@ fn change(world: &mut World, changes: Changes) {
     for name in detach {
         world.providers.entry(provider(&name)).or_default().detached = true;
     }
-    for name in broken {
+    for name in broken.iter().filter(|name| *name == "compute") {
+        world.compute.broken = name == "compute";
+    }
+    for name in broken.into_iter().filter(|name| name != "compute") {
         world.providers.entry(provider(&name)).or_default().broken = true;
     }
     if let Some(patch) = object {
@@ -285,7 +346,56 @@ fn change(world: &mut World, changes: Changes) {
     if let Some(failure) = failure {
         world.memory.failure = Some(failed(failure));
     }
+    for (name, secret) in ready {
+        world.make_ready(&provider(&name), &secret);
+    }
+    for (version, offers) in versions {
+        let offers = offers.into_iter().map(|(name, answer)| offer(world, &name, answer)).collect();
+        world.versions.insert(version, offers);
+    }
+    world.moves.extend(moves.into_iter().map(|(name, moves)| (provider(&name), moves)));
+    if let Some(configurations) = configurations {
+        let gvk = &world.key.gvk;
+        let of = |(name, invalid)| Configuration {
+            name,
+            from: gvk.clone(),
+            to: gvk.clone(),
+            spec: r#"{"stages":"as scripted"}"#.into(),
+            invalid,
+        };
+        world.configurations = configurations.into_iter().map(of).collect();
+    }
+    if let Some(stages) = stages {
+        world.compute.stages = stages;
+    }
+    if let Some(answer) = component {
+        world.compute.component = if answer == "works" { Plugin::Works } else { plugin(answer) };
+    }
+    change_migration(world, orders, migration.as_ref());
+    for (name, patch) in compute {
+        world.edit_in_compute(&name, &patch);
+    }
+    world.compute.cluster_wide.extend(cluster_wide_in_compute);
+    if let Some(steps) = steps {
+        let plan = world.plan();
+        world.carry_out(&plan, steps);
+        world.memory = Memory::default();
+    }
     world.wait(Duration::from_secs_f64(wait));
+}
+
+fn change_migration(world: &mut World, orders: BTreeMap<String, String>, patch: Option<&Value>) {
+    if orders.is_empty() && patch.is_none() {
+        return;
+    }
+    let Some(migration) = &mut world.migration else { panic!("there is no Migration to change") };
+    let annotations = orders.into_iter().map(|(order, value)| (format!("{}/migration-{order}", keys::GROUP), value));
+    migration.orders.extend(annotations);
+    if let Some(patch) = patch {
+        let mut status = json!(migration.status);
+        fields::patch(&mut status, patch);
+        migration.status = serde_json::from_value(status).unwrap_or_else(|error| panic!("migration: {error}"));
+    }
 }
 
 fn offer(world: &mut World, name: &str, answer: Answer) -> (OfferName, Verdict) {
@@ -323,6 +433,8 @@ fn cannot_read(world: &mut World, at: &ClusterName, what: &str, unread: Unread) 
         "offers" => world.providers.entry(at.clone()).or_default().offers_unread = Some(unread),
         "sources" => world.sources.unread = Some(unread),
         "targets" => world.targets.unread = Some(unread),
+        "compute" => world.compute.unread = Some(unread),
+        "migrations" => world.migrations_unread = Some(unread),
         other => panic!("{other} is no cache"),
     }
 }
@@ -334,6 +446,7 @@ fn failed(failure: FailureOf) -> Failure {
         "copy" => Part::Copy,
         "status" => Part::Status,
         "related" => Part::Related,
+        "migration" => Part::Migration,
         "delete" => Part::Delete,
         other => panic!("{other} is no part of a pass"),
     };

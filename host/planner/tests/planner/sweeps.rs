@@ -25,13 +25,15 @@ struct Case {
     copy: Value,
     /// `gone`, `there` or `unread`.
     record: String,
+    /// Whether a record names the copy.
+    named: bool,
     /// `gone`, `there`, `unread` or `detached`.
     consumer: String,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        Self { copy: json!({}), record: "gone".into(), consumer: "gone".into() }
+        Self { copy: json!({}), record: "gone".into(), named: false, consumer: "gone".into() }
     }
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn planned(text: &str) -> String {
         broker: Some(BROKER.into()),
         target: key.copy_at(&provider("nestor")),
         copy,
+        named: case.named,
         record: view(&case.record).unwrap_or_else(|| panic!("a record is never detached")),
         consumer: view(&case.consumer),
     };

@@ -232,7 +232,7 @@ fn provider_of(id: u64) -> usize {
 }
 
 /// Everything of this test in all clusters, by cluster, kind and name.
-type Everything = BTreeMap<String, Value>;
+pub(crate) type Everything = BTreeMap<String, Value>;
 
 /// One consumer, and two providers of which each takes its own half of the objects.
 struct World {
@@ -428,7 +428,7 @@ where
 }
 
 /// An object without what differs between two runs that end alike.
-fn comparable(object: &impl Serialize) -> Result<Value> {
+pub(crate) fn comparable(object: &impl Serialize) -> Result<Value> {
     let mut value = serde_json::to_value(object)?;
     let is_copy = value["metadata"]["annotations"][keys::CONSUMER_NAME].is_string();
     if let Some(metadata) = value["metadata"].as_object_mut() {
@@ -458,7 +458,7 @@ fn forget(value: &mut Value) {
     }
 }
 
-fn differences(one: &Everything, other: &Everything) -> Vec<String> {
+pub(crate) fn differences(one: &Everything, other: &Everything) -> Vec<String> {
     let places: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let differs = places.into_iter().filter(|place| one.get(*place) != other.get(*place));
     let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);

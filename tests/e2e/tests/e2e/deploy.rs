@@ -42,6 +42,8 @@ async fn deployed() -> Result<[Arc<Cluster>; 3]> {
         for (cluster, name) in clusters.iter().zip(["base", "consumer", "provider"]) {
             apply(cluster, name).await?;
         }
+        // Stages run beside the broker unless somebody says otherwise.
+        apply(&clusters[0], "compute").await?;
         anyhow::Ok(())
     };
     APPLIED.get_or_try_init(all).await?;
@@ -70,7 +72,9 @@ async fn wait_for_roles([coordination, consumer, provider]: &[Arc<Cluster>; 3]) 
 #[tokio::test]
 async fn manifests_apply_twice() -> TestResult {
     let clusters = deployed().await?;
-    for (cluster, name) in clusters.iter().zip(["base", "consumer", "provider"]) {
+    let [coordination, ..] = &clusters;
+    let folders = clusters.iter().zip(["base", "consumer", "provider"]).chain([(coordination, "compute")]);
+    for (cluster, name) in folders {
         let again = apply(cluster, name).await?;
         let changed: Vec<&str> = again.lines().filter(|line| !line.ends_with(" unchanged")).collect();
         assert!(changed.is_empty(), "applying {name} again changed {changed:?}");
@@ -107,8 +111,10 @@ async fn the_pod_fits_the_restricted_standard() -> TestResult {
 async fn roles_name_what_they_grant() -> TestResult {
     let [coordination, consumer, provider] = deployed().await?;
     let mut granted = Vec::new();
-    let role = Api::<Role>::namespaced(coordination.client().await?, SYSTEM).get("resource-broker").await?;
-    granted.push(("coordination".to_owned(), role.rules.unwrap_or_default()));
+    let roles = Api::<Role>::namespaced(coordination.client().await?, SYSTEM);
+    for name in ["resource-broker", "resource-broker-compute"] {
+        granted.push((name.to_owned(), roles.get(name).await?.rules.unwrap_or_default()));
+    }
     for cluster in [&consumer, &provider] {
         for role in Api::<ClusterRole>::all(cluster.client().await?).list(&ListParams::default()).await? {
             if role.name_any().starts_with("resource-broker-") {
@@ -117,7 +123,7 @@ async fn roles_name_what_they_grant() -> TestResult {
             }
         }
     }
-    assert_eq!(granted.len(), 5, "{granted:?}");
+    assert_eq!(granted.len(), 6, "{granted:?}");
     for (role, rules) in granted {
         for rule in rules {
             check_rule(&rule).with_context(|| format!("{role}: {rule:?}"))?;

@@ -10,6 +10,8 @@ mod deploy;
 mod kinds;
 mod load;
 mod meter;
+mod migrations;
+mod moves;
 mod operations;
 mod operator;
 mod pair;

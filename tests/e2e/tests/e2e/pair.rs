@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, CustomResourceExt as _, Resource};
 use resource_broker_api::names::{ClusterName, Role, assignment_name, copy_name};
-use resource_broker_api::{AcceptApi, Assignment, Plugin};
+use resource_broker_api::{AcceptApi, Assignment, Migration, MigrationConfiguration, Plugin};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestKind, eventually};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,7 +39,12 @@ pub(crate) struct Pair {
 impl Pair {
     /// Between the usual consumer and provider. `name` is unique: the namespaces and the broker's user are called so.
     pub(crate) async fn new(name: &'static str) -> Result<Self> {
-        let pair = Self::bare(name, "consumer", "provider").await?;
+        Self::of(name, TestKind::new()).await
+    }
+
+    /// As [`new`](Self::new), for a kind that the test chose.
+    pub(crate) async fn of(name: &'static str, kind: TestKind) -> Result<Self> {
+        let pair = Self::between(name, kind, "consumer", "provider").await?;
         for side in [&pair.consumer, &pair.provider] {
             pair.kind.install(&side.cluster).await?;
         }
@@ -48,11 +53,16 @@ impl Pair {
 
     /// Between clusters in which the kind is not installed yet.
     pub(crate) async fn bare(name: &'static str, consumer: &str, provider: &str) -> Result<Self> {
-        let kind = TestKind::new();
+        Self::between(name, TestKind::new(), consumer, provider).await
+    }
+
+    async fn between(name: &'static str, kind: TestKind, consumer: &str, provider: &str) -> Result<Self> {
         let [coordination, consumer, provider] =
             Planes::shared().await.clusters(["coordination", consumer, provider]).await;
         coordination.install_crd(&Assignment::crd()).await?;
         coordination.install_crd(&Plugin::crd()).await?;
+        coordination.install_crd(&Migration::crd()).await?;
+        coordination.install_crd(&MigrationConfiguration::crd()).await?;
         coordination.create_namespace(name).await?;
         let records = Api::namespaced(coordination.client().await?, name);
         let consumer = Side::new(Role::Consumer, consumer, &kind, name).await?;
@@ -69,7 +79,12 @@ impl Pair {
 
     /// A second provider, with the kind.
     pub(crate) async fn other_provider(&self) -> Result<Side> {
-        let cluster = Planes::shared().await.cluster("provider-b").await;
+        self.further_provider("provider-b").await
+    }
+
+    /// One more provider, with the kind, in the cluster of that name.
+    pub(crate) async fn further_provider(&self, name: &str) -> Result<Side> {
+        let cluster = Planes::shared().await.cluster(name).await;
         self.kind.install(&cluster).await?;
         Side::new(Role::Provider, cluster, &self.kind, self.name).await
     }
@@ -164,6 +179,18 @@ impl Side {
         let id = ClusterName::new(role, cluster.name());
         let client = cluster.client().await?;
         Ok(Self { cluster, id, client, kind: kind.clone(), namespace })
+    }
+
+    /// The same cluster in another namespace.
+    pub(crate) fn in_namespace(&self, namespace: &'static str) -> Self {
+        let Self { cluster, id, client, kind, .. } = self;
+        Self {
+            cluster: Arc::clone(cluster),
+            id: id.clone(),
+            client: client.clone(),
+            kind: kind.clone(),
+            namespace,
+        }
     }
 
     /// The test's objects here, or their copies.

@@ -88,7 +88,12 @@ impl<'a> Plugins<'a> {
 
     /// Makes or changes a Plugin that behaves as `settings` say, and waits until it does.
     pub(crate) async fn behave(&self, name: &str, settings: &Value) -> Result<Plugin> {
-        let applied = self.apply(name, &json!({"configuration": settings})).await?;
+        self.settle(name, &json!({"configuration": settings})).await
+    }
+
+    /// Makes or changes a Plugin, and waits until it is loaded as it is now.
+    pub(crate) async fn settle(&self, name: &str, spec: &Value) -> Result<Plugin> {
+        let applied = self.apply(name, spec).await?;
         let generation = applied.metadata.generation;
         Ok(until(&self.api, name, "the new settings to be loaded", |plugin| {
             is(plugin, "Loaded", "True")

@@ -9,10 +9,10 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
-    ask,
-    question::{Answers, Judge, PluginFailure, Transform, Verdict},
+    ask, plan,
+    question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
     related,
-    snapshot::{Offer, ProviderView, Record, RelatedView, Snapshot, View, Watched},
+    snapshot::{MigrationView, Offer, ProviderView, Record, RelatedView, Snapshot, VersionView, View, Watched},
 };
 use serde_json::{Map, Value};
 
@@ -23,14 +23,14 @@ impl World {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let assigned = self.assigned();
         let attached = self.providers.iter().filter(|(_, provider)| !provider.detached);
-        let of_interest = attached.clone().filter(|(name, _)| assigned.as_ref().is_none_or(|at| at == *name));
-        let providers = of_interest.map(|(name, provider)| {
+        let providers = attached.clone().map(|(name, provider)| {
             let copy = view(provider.copy.as_ref(), provider.copies_unread.as_ref());
             let offers = match &provider.offers_unread {
                 Some(Unread { why, failing }) => View::Unknown { why: why.clone(), failing: *failing },
                 None => View::Present(()),
             };
-            (name.clone(), ProviderView { offers, copy })
+            let versions = self.versions.keys().map(|version| (version.clone(), copy.clone())).collect();
+            (name.clone(), ProviderView { offers, copy, versions })
         });
         let attached: BTreeSet<&ClusterName> = attached.map(|(name, _)| name).collect();
         let offers = self.offers.keys().filter(|(provider, ..)| attached.contains(provider));
@@ -40,7 +40,27 @@ impl World {
             (None, Some(record)) => View::Present(Arc::new(record.clone())),
             (None, None) => View::Absent,
         };
+        let is_attached = |name: &&OfferName| attached.contains(&name.0);
+        let versions = self.versions.iter().map(|(version, offers)| VersionView {
+            version: version.clone(),
+            consumer: view(self.object.as_ref(), self.object_unread.as_ref()),
+            offers: offers.keys().filter(is_attached).map(|name| Arc::new(offer(name))).collect(),
+        });
         let mut snapshot = Snapshot {
+            versions: versions.collect(),
+            limits: self.limits,
+            moves: self.moves.clone(),
+            migration: MigrationView {
+                object: match (&self.migrations_unread, &self.migration) {
+                    (Some(Unread { why, failing }), _) => View::Unknown { why: why.clone(), failing: *failing },
+                    (None, Some(migration)) => View::Present(Arc::new(migration.clone())),
+                    (None, None) => View::Absent,
+                },
+                configurations: View::Present(self.configurations.iter().cloned().map(Arc::new).collect()),
+                plugin: self.stages_plugin,
+                compute: self.compute_view(),
+            },
+            related_next: Vec::new(),
             broker: None,
             key: self.key.clone(),
             now: Time(self.now),
@@ -57,6 +77,11 @@ impl World {
         };
         if let (Some(at), Some(copy)) = (&assigned, snapshot.copy()) {
             snapshot.related = related::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
+        }
+        let next = self.record.as_ref().and_then(Record::next);
+        if let (Some(at), Some(copy)) = (&next, snapshot.next_copy()) {
+            snapshot.related_next =
+                related::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
         }
         snapshot
     }
@@ -87,26 +112,51 @@ impl World {
         }
     }
 
-    /// What the plugins answer.
-    pub(crate) fn answers(&self, snapshot: &Snapshot) -> Answers {
-        let questions = ask(snapshot);
-        Answers {
-            judge: questions.judge.and_then(|judge| answer(&self.filter, || self.judge(snapshot, &judge))),
-            transform: questions.transform.and_then(|question| answer(&self.transformer, || transform(&question))),
+    /// What the plugins answer to all that is asked, and the questions, in their order.
+    pub(crate) fn questioned(&self, snapshot: &Snapshot) -> (Answers, Vec<Questions>) {
+        let (mut answers, mut asked) = (Answers::default(), vec![ask(snapshot)]);
+        // The host stops after as many.
+        for _ in 0..8 {
+            let Some(questions) = asked.last() else { break };
+            self.answer(snapshot, questions, &mut answers);
+            match plan(snapshot, &answers) {
+                Ok(_) => return (answers, asked),
+                Err(more) => asked.push(*more),
+            }
+        }
+        panic!("no end of questions: {asked:#?}")
+    }
+
+    fn answer(&self, snapshot: &Snapshot, questions: &Questions, answers: &mut Answers) {
+        if let Some(judge) = &questions.judge {
+            answers.judge = answer(&self.filter, || self.judge(snapshot, judge));
+        }
+        if let Some(question) = &questions.transform {
+            answers.transform = answer(&self.transformer, || transform(question));
+        }
+        if !questions.elsewhere.is_empty() {
+            let one = |judge| answer(&self.filter, || self.judge(snapshot, judge)).unwrap_or_else(|| Err(PluginFailure { message: "no answer".into() }));
+            answers.elsewhere = Some(questions.elsewhere.iter().map(one).collect());
+        }
+        if let Some(template) = &questions.template {
+            self.ask_component(template, answers);
         }
     }
 
     fn judge(&self, snapshot: &Snapshot, judge: &Judge) -> Vec<Verdict> {
-        let asked = judge.offers.iter().map(|index| &snapshot.offers[*index]);
+        let view = judge.version.map(|index| &snapshot.versions[index]);
+        let offers = view.map_or(&snapshot.offers, |view| &view.offers);
+        let table = view.map_or(&self.offers, |view| &self.versions[&view.version]);
+        let asked = judge.offers.iter().map(|index| &offers[*index]);
         let verdict = |offer: &Arc<Offer>| {
             let name = (offer.provider.clone(), offer.namespace.clone(), offer.name.clone());
-            self.offers.get(&name).cloned().unwrap_or_else(|| Verdict::Refused(vec!["it has just gone".into()]))
+            table.get(&name).cloned().unwrap_or_else(|| Verdict::Refused(vec!["it has just gone".into()]))
         };
         asked.map(verdict).collect()
     }
 }
 
-fn view(object_there: Option<&Value>, unread: Option<&Unread>) -> View<Arc<Object>> {
+pub(super) fn view(object_there: Option<&Value>, unread: Option<&Unread>) -> View<Arc<Object>> {
     match (unread, object_there) {
         (Some(Unread { why, failing }), _) => View::Unknown { why: why.clone(), failing: *failing },
         (None, Some(there)) => View::Present(object(there)),
@@ -118,7 +168,7 @@ fn offer((provider, namespace, name): &OfferName) -> Offer {
     Offer { provider: provider.clone(), namespace: namespace.clone(), name: name.clone(), filters: Vec::new() }
 }
 
-fn answer<T>(plugin: &Plugin, works: impl FnOnce() -> T) -> Option<Result<T, PluginFailure>> {
+pub(super) fn answer<T>(plugin: &Plugin, works: impl FnOnce() -> T) -> Option<Result<T, PluginFailure>> {
     match plugin {
         Plugin::Works => Some(Ok(works())),
         Plugin::Silent => None,

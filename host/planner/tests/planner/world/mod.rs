@@ -1,9 +1,13 @@
 //! A model of the clusters around one consumer object: just enough of API servers that plans can be carried out and
 //! planned again. What is there and what people do is here, what the caches show in `caches`, what the broker does in
-//! `writes`.
+//! `writes`, what moves take beside that in `moves`, a migration's template component and what it deploys in `compute`.
 
 mod caches;
+pub(crate) mod compute;
+mod moves;
 mod writes;
+
+pub(crate) use writes::Cut;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,11 +26,12 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     question::Verdict,
-    snapshot::{Key, Memory, Record, Shape},
+    snapshot::{Configuration, Key, Limits, Memory, MigrationRecord, Record, Shape},
 };
 use serde_json::{Value, json};
 
 use crate::fields;
+use compute::Compute;
 
 /// The namespace of the consumer object.
 pub(crate) const NAMESPACE: &str = "team";
@@ -85,6 +90,8 @@ pub(crate) struct World {
     pub(crate) record_unread: Option<Unread>,
     /// Whether the broker watches other versions of the object's kind too.
     pub(crate) other_versions_watched: bool,
+    /// Other versions of the kind that are watched, with their offers.
+    pub(crate) versions: BTreeMap<String, BTreeMap<OfferName, Verdict>>,
     pub(crate) offers: BTreeMap<OfferName, Verdict>,
     pub(crate) providers: BTreeMap<ClusterName, Provider>,
     /// Objects beside the consumer object, by kind and name.
@@ -99,6 +106,23 @@ pub(crate) struct World {
     /// Whether the consumer's schema drops the broker's conditions, although it has the field.
     pub(crate) drops_conditions: bool,
     pub(crate) memory: Memory,
+    pub(crate) limits: Limits,
+    /// Other objects that move from or to a provider.
+    pub(crate) moves: BTreeMap<ClusterName, usize>,
+    pub(crate) migration: Option<MigrationRecord>,
+    pub(crate) migrations_unread: Option<Unread>,
+    /// Each provider calls its Secret by a name of its own.
+    pub(crate) own_names: bool,
+    /// Somebody deleted a Migration.
+    pub(crate) migration_was_lost: bool,
+    pub(crate) configurations: Vec<Configuration>,
+    /// Whether a Plugin makes the stages of the object's API.
+    pub(crate) stages_plugin: bool,
+    pub(crate) compute: Compute,
+    /// How long a finished Migration stays.
+    pub(crate) history: Duration,
+    /// The spec that the old copy had when the move began.
+    pub(crate) frozen: Option<Value>,
     /// What a write did that no write may do.
     pub(crate) wrongs: Vec<String>,
     counter: u64,
@@ -145,6 +169,7 @@ impl World {
             record: None,
             record_unread: None,
             other_versions_watched: true,
+            versions: BTreeMap::new(),
             offers: BTreeMap::new(),
             providers: BTreeMap::new(),
             beside: BTreeMap::new(),
@@ -156,6 +181,17 @@ impl World {
             webhook: None,
             drops_conditions: false,
             memory: Memory::default(),
+            limits: Limits { settle: Duration::from_secs(10), moves_per_provider: 10 },
+            moves: BTreeMap::new(),
+            migration: None,
+            migrations_unread: None,
+            own_names: false,
+            migration_was_lost: false,
+            configurations: Vec::new(),
+            stages_plugin: false,
+            compute: Compute::new(),
+            history: Duration::from_hours(24),
+            frozen: None,
             wrongs: Vec::new(),
             counter: 0,
         };
@@ -190,8 +226,16 @@ impl World {
         if let Some(since) = &mut self.memory.since_placed {
             *since += time;
         }
-        if let Some(applied) = &mut self.memory.applied {
+        for applied in self.memory.applied.values_mut() {
             applied.ago += time;
+        }
+        for judged in self.memory.judged.values_mut() {
+            if let Some(refused) = &mut judged.refused_for {
+                *refused += time;
+            }
+        }
+        if let Some(fit) = &mut self.memory.fit {
+            *fit += time;
         }
     }
 
@@ -277,6 +321,24 @@ impl World {
         let source = source.or_insert_with(|| json!({"metadata": metadata}));
         source["metadata"]["resourceVersion"] = version.to_string().into();
         source["data"] = json!({"version": version.to_string()});
+    }
+
+    /// The provider's operator has done its work: the copy is available and declares a Secret, which is there.
+    pub(crate) fn make_ready(&mut self, at: &ClusterName, secret: &str) {
+        let kind = Gvk::new("core", "v1", "Secret");
+        let name = format!("{}{secret}", self.key.consumer.copy_prefix());
+        let is_there = self.providers.get(at).is_some_and(|provider| {
+            provider.sources.contains_key(&(kind.clone(), NAMESPACE.to_owned(), name.clone()))
+        });
+        if !is_there {
+            self.put_source(at, kind, &name);
+        }
+        let gvk = json!({"group": "core", "version": "v1", "kind": "Secret"});
+        let declared = json!({"tls": {"gvk": gvk, "name": name, "namespace": NAMESPACE}});
+        let status = json!({"status": {"status": "Available", "relatedResources": declared}});
+        if self.providers.get(at).is_some_and(|provider| provider.copy.is_some()) {
+            self.edit_copy(at, &status);
+        }
     }
 
     /// Somebody puts an object of their own beside the consumer object, or changes the one that is there.

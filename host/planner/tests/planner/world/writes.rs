@@ -1,6 +1,9 @@
 //! What the broker's passes do to the model: the host's part, without a network.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use resource_broker_api::{
     broker::AssignmentStatus,
@@ -12,7 +15,8 @@ use resource_broker_planner::{
     copy, digest, plan,
     plan::{Action, CopyRelated, Existing, Guard, Plan},
     related,
-    snapshot::{Applied, Failure, Part, Record, Target, View, Written},
+    plan::Marks,
+    snapshot::{Applied, Failure, Memory, Part, Record, Snapshot, Target, View, Written},
     sweep::{self, SweepSnapshot, claim},
 };
 use serde_json::{Value, json};
@@ -27,26 +31,43 @@ const IDLE: usize = 6;
 /// A pause that ends something, unlike a slow pace that goes on for ever.
 const SOON: Duration = Duration::from_secs(30);
 
+/// How a pass comes to a sudden end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The process is killed, and forgets.
+    Killed,
+    /// The next write fails without an effect.
+    FailedBefore,
+    /// The next write has its effect, and seems to fail.
+    FailedAfter,
+}
+
 /// How an action fared.
-enum Fault {
+pub(super) enum Fault {
     /// The cluster is not as the snapshot shows it.
     Again,
     Failed(Failure),
 }
 
-type Done = Result<bool, Fault>;
+pub(super) type Done = Result<bool, Fault>;
 
 impl World {
     /// What the planner makes of it.
     pub(crate) fn plan(&self) -> Plan {
-        let snapshot = self.snapshot();
-        plan(&snapshot, &self.answers(&snapshot))
+        self.decide(&self.snapshot())
+    }
+
+    /// Asks and plans in rounds, as the host does.
+    pub(crate) fn decide(&self, snapshot: &Snapshot) -> Plan {
+        let (answers, _) = self.questioned(snapshot);
+        plan(snapshot, &answers).unwrap_or_else(|more| panic!("no end of questions: {more:#?}"))
     }
 
     /// One pass; how many writes changed something.
     pub(crate) fn pass(&mut self) -> usize {
         let plan = self.plan();
-        self.carry_out(&plan, usize::MAX)
+        let writes = self.carry_out(&plan, usize::MAX);
+        writes + self.history_pass()
     }
 
     /// Passes until nothing changes any more: one that fails is told by the next. Time goes on where a plan says that it
@@ -55,7 +76,7 @@ impl World {
         let mut idle = 0;
         for _ in 0..ROUNDS {
             let plan = self.plan();
-            let writes = self.carry_out(&plan, usize::MAX);
+            let writes = self.carry_out(&plan, usize::MAX) + self.history_pass();
             idle = if writes > 0 { 0 } else { idle + 1 };
             match plan.again.filter(|again| *again < SOON && idle < IDLE) {
                 Some(again) if idle >= 2 => self.wait(again),
@@ -69,6 +90,7 @@ impl World {
     /// Carries out the first `steps` steps of a plan, as the host does: a step that fails is the last. Returns
     /// how many writes changed something.
     pub(crate) fn carry_out(&mut self, plan: &Plan, steps: usize) -> usize {
+        self.note_judged(plan);
         let mut writes = 0;
         for step in plan.steps.iter().take(steps) {
             let mut faults = Vec::new();
@@ -92,7 +114,36 @@ impl World {
         writes
     }
 
-    fn act(&mut self, action: &Action) -> Done {
+    /// Carries out the first `writes` writes of a plan; then the process is killed, or the next write fails.
+    pub(crate) fn carry_out_part(&mut self, plan: &Plan, writes: usize, cut: Cut) {
+        self.note_judged(plan);
+        let mut actions = plan.actions().filter(|action| !matches!(action, Action::Event(_)));
+        for action in actions.by_ref().take(writes) {
+            if let Err(fault) = self.act(action) {
+                if let Fault::Failed(failure) = fault {
+                    self.memory.failure = Some(failure);
+                }
+                return;
+            }
+        }
+        match (cut, actions.next()) {
+            (Cut::Killed, _) => self.memory = Memory::default(),
+            (Cut::FailedBefore | Cut::FailedAfter, Some(action)) => {
+                if cut == Cut::FailedAfter {
+                    // What it did is not known to whoever asked for it.
+                    let memory = self.memory.clone();
+                    let _ = self.act(action);
+                    self.memory = memory;
+                }
+                let message = "the connection was reset".to_owned();
+                let reason = reason::CLUSTER_UNAVAILABLE;
+                self.memory.failure = Some(Failure { part: action.part(), invalid: false, reason, message });
+            }
+            (_, None) => self.memory.failure = None,
+        }
+    }
+
+    pub(super) fn act(&mut self, action: &Action) -> Done {
         match action {
             Action::CreateRecord { name, spec } => {
                 if self.record.is_some() {
@@ -108,9 +159,9 @@ impl World {
                 });
                 Ok(true)
             }
-            Action::UpdateRecord { uid, spec, .. } => {
-                self.recorded(uid)?.spec = spec.as_ref().clone();
-                Ok(true)
+            Action::UpdateRecord { uid, generation, spec, budget, guards, .. } => {
+                self.guard(guards)?;
+                self.update_record(uid, *generation, spec, budget.as_ref())
             }
             Action::RecordStatus { uid, status, .. } => {
                 self.recorded(uid)?.status = status.as_ref().clone();
@@ -136,41 +187,68 @@ impl World {
                 self.guard(guards)?;
                 self.remove(target, uid)
             }
+            Action::CreateMigration { name, spec } => self.create_migration(name, spec),
+            Action::MigrationStatus { uid, status, .. } => {
+                self.migrating(uid)?.status = status.as_ref().clone();
+                Ok(true)
+            }
+            Action::TakeOrders { uid, annotations, .. } => {
+                self.migrating(uid)?.orders.retain(|order, _| !annotations.contains(&order.as_str()));
+                Ok(true)
+            }
+            Action::DeleteMigration { uid, guards, .. } => {
+                self.guard(guards)?;
+                self.migrating(uid)?;
+                self.migration = None;
+                Ok(true)
+            }
+            Action::Deploy { target, body } => self.deploy(target, body),
             Action::Event(_) => Ok(false),
         }
     }
 
-    fn recorded(&mut self, uid: &str) -> Result<&mut Record, Fault> {
+    pub(super) fn recorded(&mut self, uid: &str) -> Result<&mut Record, Fault> {
         self.record.as_mut().filter(|record| record.uid == uid).ok_or(Fault::Again)
     }
 
     fn there(&self, target: &Target) -> Option<&Value> {
         if target.cluster == self.key.consumer {
-            let is_object = target.gvk == self.key.gvk && target.name == self.key.name;
+            let is_object = self.is_of_the_kind(target) && target.name == self.key.name;
             return if is_object {
                 self.object.as_ref()
             } else {
                 self.beside.get(&(target.gvk.clone(), target.name.clone()))
             };
         }
+        if target.cluster == self.compute.cluster {
+            return self.compute.objects.get(&(target.gvk.clone(), target.name.clone()));
+        }
         let provider = self.providers.get(&target.cluster)?;
-        if target.gvk == self.key.gvk {
+        if self.is_of_the_kind(target) {
             return provider.copy.as_ref();
         }
         provider.sources.get(&(target.gvk.clone(), target.namespace.clone()?, target.name.clone()))
     }
 
     fn guard(&self, guards: &[Guard]) -> Result<(), Fault> {
+        for guard in guards {
+            if let Guard::Gone(target) | Guard::NotThatOne(target, _) = guard
+                && self.providers.get(&target.cluster).is_some_and(|provider| provider.detached)
+            {
+                self.reachable(target, Part::Delete)?;
+            }
+        }
         let holds = guards.iter().all(|guard| match guard {
             Guard::Gone(target) => self.there(target).is_none(),
             Guard::NotThatOne(target, uid) => self.there(target).is_none_or(|there| uid_of(there) != uid),
             Guard::NoRecord(_) => self.record.is_none(),
+            Guard::NotNamed(_, copy) => !self.names(copy),
         });
         if holds { Ok(()) } else { Err(Fault::Again) }
     }
 
     fn decorate(&mut self, target: &Target, uid: &str, finalizer: &str, annotations: &BTreeMap<&str, String>) -> Done {
-        if *target != self.key.target() {
+        if !self.is_the_object(target) {
             self.wrongs.push(format!("marks on {target}"));
         }
         let version = self.next();
@@ -182,6 +260,10 @@ impl World {
             }
             finalizers.push(finalizer.into());
         }
+        // An apply takes away what its manager does not ask for any more.
+        let ours = [keys::PROVIDER_CLUSTER, keys::NEW_PROVIDER_CLUSTER];
+        let annotations: BTreeMap<&str, Option<&String>> =
+            ours.into_iter().chain(annotations.keys().copied()).map(|name| (name, annotations.get(name))).collect();
         let marks = json!({"metadata": {"finalizers": finalizers, "annotations": annotations}});
         fields::patch(there, &marks);
         there["metadata"]["resourceVersion"] = version.to_string().into();
@@ -190,12 +272,13 @@ impl World {
 
     /// The place of an object that may be released or removed.
     fn place(&mut self, target: &Target) -> Result<&mut Option<Value>, Fault> {
-        if *target == self.key.target() {
+        if self.is_the_object(target) {
             return Ok(&mut self.object);
         }
         self.reachable(target, Part::Delete)?;
+        let is_copy = self.is_of_the_kind(target);
         match self.providers.get_mut(&target.cluster) {
-            Some(provider) if target.gvk == self.key.gvk => Ok(&mut provider.copy),
+            Some(provider) if is_copy => Ok(&mut provider.copy),
             _ => Err(failed(Part::Delete, false, reason::FORBIDDEN, &format!("{target} is nobody's business"))),
         }
     }
@@ -210,7 +293,7 @@ impl World {
     fn release(&mut self, target: &Target, uid: &str, resource_version: &str, keep: &[String]) -> Done {
         let version = self.next();
         let is_copy = target.cluster.role == Role::Provider;
-        let left_behind = !is_copy && self.assigned().is_some_and(|at| self.is_claimed_at(&at));
+        let left_behind = !is_copy && self.named().iter().any(|at| self.is_claimed_at(at));
         let there = self.place(target)?;
         let Some(document) = there.as_mut().filter(|there| uid_of(there) == uid) else { return Err(Fault::Again) };
         if document["metadata"]["resourceVersion"] != resource_version {
@@ -220,7 +303,7 @@ impl World {
         document["metadata"]["resourceVersion"] = version.to_string().into();
         Self::end(there);
         if is_copy && there.is_none() {
-            self.memory.gone = Some(uid.into());
+            self.memory.gone.insert(uid.into());
         }
         if left_behind {
             self.wrongs.push("the object was released before its copy was gone".into());
@@ -236,12 +319,12 @@ impl World {
 
     /// Whether it is this object's copy: by its marks, or by the record.
     fn is_ours(&self, there: &Value) -> bool {
-        copy::is_ours(&object(there), &self.key, self.record.as_ref())
+        self.uids().into_iter().map(Some).chain([None]).any(|uid| copy::is_ours(&object(there), &self.key, uid))
     }
 
     fn apply_copy(&mut self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
         self.reachable(target, Part::Copy)?;
-        if *target != self.key.copy_at(&target.cluster) {
+        if (target, true) != (&self.key.in_version(&target.gvk.version).copy_at(&target.cluster), self.is_served(target)) {
             self.wrongs.push(format!("a copy at {target}"));
         }
         let there = self.there(target).cloned();
@@ -252,6 +335,7 @@ impl World {
             self.wrongs.push(format!("{target} is somebody else's, and was changed"));
         }
         let is_new = there.is_none();
+        self.check_copy(target, is_new);
         let metadata = self.metadata(&target.name, target.namespace.as_deref());
         let mut applied = there.clone().unwrap_or_else(|| json!({"metadata": metadata}));
         fields::patch(&mut applied, &json!({"metadata": body["metadata"]}));
@@ -270,10 +354,9 @@ impl World {
         if changed {
             applied["metadata"]["resourceVersion"] = self.next().to_string().into();
         }
-        self.learn_applied(asked, copy::content_digest(&object(&applied)));
-        if is_new {
+        self.learn_applied(&target.cluster, asked, copy::content_digest(&object(&applied)));
+        if is_new && self.assigned().is_none_or(|at| at == target.cluster) {
             self.memory.since_placed = Some(Duration::ZERO);
-            self.memory.gone = None;
         }
         if let Some(provider) = self.providers.get_mut(&target.cluster) {
             provider.copy = Some(applied);
@@ -281,14 +364,14 @@ impl World {
         Ok(changed)
     }
 
-    fn learn_applied(&mut self, asked: &str, got: String) {
-        let before = self.memory.applied.as_ref().filter(|before| before.asked == asked);
+    fn learn_applied(&mut self, at: &ClusterName, asked: &str, got: String) {
+        let before = self.memory.applied.get(at).filter(|before| before.asked == asked);
         let times = before.map_or(1, |before| before.times + 1);
-        self.memory.applied = Some(Applied { asked: asked.into(), got, times, ago: Duration::ZERO });
+        self.memory.applied.insert(at.clone(), Applied { asked: asked.into(), got, times, ago: Duration::ZERO });
     }
 
     fn put_status(&mut self, target: &Target, uid: &str, status: &Value, asked: &str) -> Done {
-        if *target != self.key.target() {
+        if !self.is_the_object(target) {
             self.wrongs.push(format!("a status of {target}"));
         }
         let version = self.next();
@@ -306,19 +389,24 @@ impl World {
     }
 
     fn copy_related(&mut self, request: &CopyRelated) -> Done {
+        let part = if matches!(request.marks, Marks::Mirror { .. }) { Part::Migration } else { Part::Related };
+        if part == Part::Migration {
+            self.compute_answers()?;
+        }
+        self.reachable(&request.source, part)?;
         let place = (request.target.gvk.clone(), request.target.name.clone());
-        let there = self.beside.get(&place).map(object);
+        let there = self.there(&request.target).map(object);
         let known = match &request.existing {
             Existing::NoneOfOurs => None,
             Existing::Ours(there) => Some(there.clone()),
             Existing::Unknown => there.clone().filter(|there| related::may_replace(there, request)),
         };
         let Some(source) = self.there(&request.source).map(object) else {
-            if let Some(there) = known {
+            if let Some(there) = known.filter(|_| !request.keep) {
                 self.remove(&request.target, there.uid())?;
             }
             let message = format!("{} is declared, but it is not there", request.source);
-            return Err(failed(Part::Related, false, reason::RELATED_MISSING, &message));
+            return Err(failed(part, false, reason::RELATED_MISSING, &message));
         };
         let untouched = match (&request.existing, &known) {
             (Existing::Unknown, Some(there)) => !there.touched_by_others,
@@ -330,18 +418,20 @@ impl World {
         }
         if there.as_ref().is_some_and(|there| !related::may_replace(there, request)) {
             let message = format!("{} exists and is not the broker's", request.target);
-            return Err(failed(Part::Related, false, reason::RELATED_CONFLICT, &message));
+            return Err(failed(part, false, reason::RELATED_CONFLICT, &message));
         }
         let document = related::document(&source, request, there.as_deref());
         let mut document =
-            document.map_err(|found| failed(Part::Related, false, reason::RELATED_NOT_ALLOWED, &found.message))?;
+            document.map_err(|found| failed(part, false, reason::RELATED_NOT_ALLOWED, &found.message))?;
         let version = self.next().to_string();
         if there.is_none() {
             document["metadata"]["uid"] = format!("uid-{version}").into();
         }
         document["metadata"]["resourceVersion"] = version.clone().into();
         self.memory.related.insert(place.clone(), version);
-        self.beside.insert(place, document);
+        let cluster =
+            if part == Part::Migration { &mut self.compute.objects } else { &mut self.beside };
+        cluster.insert(place, document);
         Ok(true)
     }
 
@@ -357,13 +447,16 @@ impl World {
             self.beside.remove(&place);
             return Ok(true);
         }
+        if target.cluster == self.compute.cluster {
+            return self.remove_in_compute(target, uid);
+        }
         self.reachable(target, Part::Delete)?;
         if let Some(there) = self.there(target).filter(|there| !self.is_ours(there)) {
             self.wrongs.push(format!("{target} ({}) was deleted, and is not the broker's", uid_of(there)));
         }
         let needed = self.object.as_ref().filter(|there| !is_deleting(there)).map(uid_of);
         let recorded = self.record.as_ref().map(|record| record.spec.consumer.uid.as_str());
-        if needed.is_some() && (recorded.is_none() || needed == recorded) {
+        if needed.is_some() && (recorded.is_none() || needed == recorded) && !self.is_left(target) {
             self.wrongs.push(format!("{target} was deleted while its object lives"));
         }
         let now = self.now;
@@ -373,7 +466,7 @@ impl World {
         }
         let was_deleting = there.as_ref().is_none_or(is_deleting);
         if Self::delete(there, now) {
-            self.memory.gone = Some(uid.into());
+            self.memory.gone.insert(uid.into());
         }
         Ok(!was_deleting)
     }
@@ -381,9 +474,8 @@ impl World {
     /// Takes away copies that no record names.
     pub(crate) fn sweep(&mut self) -> usize {
         let mut writes = 0;
-        let named = self.assigned();
-        let places: Vec<ClusterName> =
-            self.providers.keys().filter(|at| Some(*at) != named.as_ref()).cloned().collect();
+        let named: BTreeSet<ClusterName> = self.named();
+        let places: Vec<ClusterName> = self.providers.keys().filter(|at| !named.contains(at)).cloned().collect();
         for at in places {
             let target = self.key.copy_at(&at);
             let copy = self.there(&target).map(object);
@@ -391,6 +483,7 @@ impl World {
             let snapshot = SweepSnapshot {
                 broker: None,
                 consumer: Some(nothing(self.object.is_some())),
+                named: false,
                 record: nothing(copy.as_ref().and_then(|copy| claim(&target, copy)).is_none() || self.record.is_some()),
                 target,
                 copy,
@@ -404,6 +497,6 @@ impl World {
     }
 }
 
-fn failed(part: Part, invalid: bool, reason: &'static str, message: &str) -> Fault {
+pub(super) fn failed(part: Part, invalid: bool, reason: &'static str, message: &str) -> Fault {
     Fault::Failed(Failure { part, invalid, reason, message: message.into() })
 }

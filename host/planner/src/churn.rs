@@ -1,0 +1,481 @@
+//! An object's way from a provider that does not take it any more to one that does: where it goes, the copy there, when that one
+//! takes over, and the ways back. Needs no client.
+//!
+//! Each step is one write of the record, so that a process that ends at any moment leaves nothing in between:
+//!
+//! ```text
+//!   at A ── begin ──> at A, next B ── switch ──> at B, previous A ── (leave) ──> at B
+//!    ^                    │   │
+//!    │                    │   └── retarget ──> at A, next C, previous B
+//!    └──── (leave) ──── abandon: at A, previous B
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use resource_broker_api::{
+    broker::{AssignmentSpec, ProviderRef},
+    conditions::reason,
+    names::ClusterName,
+    object::Object,
+};
+use serde_json::Value;
+
+use crate::{
+    copy,
+    elsewhere::{self, Answered, Choice},
+    findings::{self, Finding},
+    hold::{self, Refusal, Said, Standing},
+    leave::{self, left},
+    migrate::{self, Progress},
+    plan::{About, Action, Budget, Event, Plan, State},
+    question::{Answers, Questions},
+    related,
+    service::{MAX_EVENT, Moving, Service, serve},
+    snapshot::{Offer, Record, RelatedView, Seat, Snapshot, View, Watched},
+    status,
+};
+
+/// How long the new provider has to declare what the old one declares, once it is ready.
+const DECLARING: Duration = Duration::from_secs(10);
+/// When a move that waits for its turn looks again, should nobody call it.
+const TURN: Duration = Duration::from_secs(30);
+
+type Planned = Result<Plan, Box<Questions>>;
+
+/// An object that a provider has, with what its pass is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) consumer: &'a Arc<Object>,
+    pub(crate) record: &'a Arc<Record>,
+    pub(crate) provider: &'a ClusterName,
+    /// The offers of the first question.
+    pub(crate) asked: &'a [usize],
+    pub(crate) answers: &'a Answers,
+}
+
+impl Held<'_> {
+    fn serve(&self, service: Service<'_>, plan: Plan) -> Plan {
+        serve(self.snapshot, self.consumer, self.record, service, self.answers, plan)
+    }
+
+    /// The copy stays as it was.
+    pub(crate) fn freeze(&self, accepted: Finding, plan: Plan) -> Plan {
+        self.serve(Service { provider: self.provider, accepted, frozen: true, moving: None }, plan)
+    }
+
+    fn update(&self, spec: AssignmentSpec) -> Action {
+        leave::update(self.record, spec, Vec::new())
+    }
+
+    /// An Event for people who look at the object or its record.
+    fn tell(&self, reason: &str, message: &str) -> [Action; 2] {
+        let object = About::Object(self.snapshot.key.target(), self.consumer.uid().into());
+        let record = About::Record(self.record.name.clone(), self.record.uid.clone());
+        [object, record].map(|about| {
+            let (reason, message) = (reason.to_owned(), findings::clip(message, MAX_EVENT));
+            Action::Event(Event { about, warning: false, reason, message })
+        })
+    }
+
+    fn version(&self) -> &str {
+        &self.snapshot.key.gvk.version
+    }
+}
+
+/// The provider refuses the object, and nothing moves yet.
+pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
+    let Held { snapshot, consumer, record, provider, asked, answers } = held;
+    let stays = "nothing is torn down, and the copy there stays as it was";
+    let finding = |then: &str| refusal.finding(snapshot, provider, then);
+    let mut plan = Plan::default();
+    if *refusal == Refusal::Detached {
+        return Ok(held.freeze(finding(stays), plan));
+    }
+    if migrate::is_rolled_back(snapshot, consumer, provider) {
+        let then = format!(
+            "{stays}, as was ordered with the rollback of its migration; it moves when it changes, or on resource-broker \
+             migrate retry {}",
+            record.name
+        );
+        let accepted = Finding { reason: reason::MOVE_ROLLED_BACK.into(), ..finding(&then) };
+        return Ok(held.freeze(accepted, plan));
+    }
+    if let Some(rest) = hold::rest(snapshot, consumer, provider) {
+        plan.again_in(rest);
+        let then = format!("{stays}; it moves if that lasts {} s", snapshot.limits.settle.as_secs());
+        return Ok(held.freeze(finding(&then), plan));
+    }
+    let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
+    match elsewhere::choose(snapshot, record, &[provider], &said) {
+        Choice::To(offer, version) if offer.provider == *provider => Ok(other_version(held, &offer, version)),
+        Choice::To(offer, version) => Ok(match full(snapshot, provider, &offer.provider) {
+            Some(why) => {
+                plan.wants_place = true;
+                plan.again_in(TURN);
+                held.freeze(finding(&format!("{} takes it, but {why}; {stays}", offer.provider)), plan)
+            }
+            None => begin(held, &offer, version),
+        }),
+        Choice::Nowhere(why) => Ok(held.freeze(finding(&format!("{stays}; {why}")), plan)),
+        Choice::Unknown(why) => {
+            let message = format!(
+                "{}; whether another provider takes it cannot be told: {}",
+                finding(stays).message,
+                why.message
+            );
+            Ok(held.freeze(Finding { message, ..why }, plan))
+        }
+    }
+}
+
+/// Why a move must wait for others to end.
+fn full(snapshot: &Snapshot, from: &ClusterName, to: &ClusterName) -> Option<String> {
+    let limit = snapshot.limits.moves_per_provider;
+    let is_full = |provider: &&ClusterName| snapshot.moves.get(*provider).is_some_and(|moves| *moves >= limit);
+    [from, to].into_iter().find(is_full).map(|provider| {
+        format!(
+            "{limit} objects move from or to {provider} already (--max-moves-per-provider), and it waits for its turn"
+        )
+    })
+}
+
+/// The same provider takes the object in another version of its kind: the copy is the same object.
+fn other_version(held: Held<'_>, offer: &Offer, version: Option<String>) -> Plan {
+    let mut spec = held.record.spec.clone();
+    spec.provider = elsewhere::place(&held.snapshot.key, offer, None);
+    pin_previous(&mut spec);
+    if let Some(version) = version {
+        spec.consumer.version = version;
+    }
+    let mut plan = Plan { state: State::Placed, ..Plan::default() };
+    plan.then([held.update(spec)]);
+    plan
+}
+
+/// Entries without a version are of the object's: they say it themselves before that changes.
+fn pin_previous(spec: &mut AssignmentSpec) {
+    let version = spec.consumer.version.clone();
+    for place in &mut spec.previous {
+        place.version.get_or_insert_with(|| version.clone());
+    }
+}
+
+fn begin(held: Held<'_>, offer: &Offer, version: Option<String>) -> Plan {
+    let Held { snapshot, consumer, record, provider, .. } = held;
+    let next = elsewhere::place(&snapshot.key, offer, version);
+    let spec = AssignmentSpec { next: Some(next), ..record.spec.clone() };
+    let mut plan = Plan { state: State::Moving, ..Plan::default() };
+    plan.then([start(held, spec, &offer.provider)]);
+    plan.then(copy::decorate(&snapshot.key, consumer, provider, Some(&offer.provider)));
+    let message = format!("{provider} does not take this object any more; it moves to {}", offer.provider);
+    plan.then(held.tell(reason::MOVING, &message));
+    plan
+}
+
+/// The write with which a move to `to` begins, which takes a place among those of its providers.
+fn start(held: Held<'_>, spec: AssignmentSpec, to: &ClusterName) -> Action {
+    let budget =
+        Budget { providers: [held.provider.clone(), to.clone()], limit: held.snapshot.limits.moves_per_provider };
+    Action::UpdateRecord {
+        name: held.record.name.clone(),
+        uid: held.record.uid.clone(),
+        generation: held.record.generation,
+        spec: Box::new(spec),
+        budget: Some(budget),
+        guards: Vec::new(),
+    }
+}
+
+/// The object is not going to `next` any more.
+fn turn_away(held: Held<'_>, next: &ProviderRef, to: Option<ProviderRef>) -> AssignmentSpec {
+    let mut spec = AssignmentSpec { next: to, ..held.record.spec.clone() };
+    let known = held.snapshot.own_next_copy().map(|copy| copy.uid());
+    let uid = known.or_else(|| held.record.status.next.as_ref().map(|copy| copy.uid.as_str()));
+    let version = next.version.as_deref().unwrap_or(held.version());
+    spec.previous.push(left(next, version, uid));
+    spec
+}
+
+/// The object stays where it is.
+pub(crate) fn abandon(held: Held<'_>, next: &ProviderRef, why: &str) -> Plan {
+    let mut plan = Plan { state: State::Placed, ..Plan::default() };
+    plan.then(migrate::abandon(held.snapshot, why, None));
+    plan.then([held.update(turn_away(held, next, None))]);
+    let message = format!("it does not move to {}, and stays at {}: {why}", next.cluster, held.provider);
+    plan.then(held.tell(reason::MOVE_ABANDONED, &message));
+    plan
+}
+
+/// The object is on its way to `next`.
+pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing) -> Planned {
+    let Held { snapshot, consumer, record, provider, asked, answers } = held;
+    let Some(to) = record.next() else {
+        return Ok(Plan::wait(State::Blocked, format!("Assignment {} names no next provider cluster", record.name)));
+    };
+    if let Standing::Accepted(_) = standing {
+        return Ok(abandon(held, next, "its provider takes it again"));
+    }
+    // A person's order is followed also where the next provider cannot be reached.
+    match migrate::rollback(snapshot, consumer, record) {
+        Some(Progress::RollBack(why)) => return Ok(abandon(held, next, &why)),
+        Some(Progress::Wait { why, steps, .. }) => {
+            return Ok(Plan { steps, waits: vec![why], state: State::Moving, ..Plan::default() });
+        }
+        Some(Progress::Switch) | None => {}
+    }
+    let mut plan = Plan::default();
+    let answered;
+    let said = if next.version.is_some() {
+        answered = elsewhere::answers(snapshot, consumer, asked, answers)?;
+        in_other_version(snapshot, &answered, next, &to)
+    } else {
+        hold::said(snapshot, asked, answers, &to)
+    };
+    let at_next = hold::standing(snapshot, next, &to, &said);
+    match &at_next {
+        Standing::Accepted(_) => plan.judged.push((to.clone(), true)),
+        Standing::Refused(_) => plan.judged.push((to.clone(), false)),
+        Standing::Unknown(..) => {}
+    }
+    match at_next {
+        Standing::Accepted(other) => go_on(held, next, &to, other.as_deref(), plan),
+        Standing::Unknown(doubt, why) => {
+            let why = doubt.as_ref().map_or(why, |doubt| doubt.message.clone());
+            Ok(stall(held, &to, &why, doubt.as_ref(), plan))
+        }
+        Standing::Refused(refusal) => {
+            let why = format!("{to} does not take it any more: {}", refusal.words());
+            if let Some(rest) = hold::rest(snapshot, consumer, &to) {
+                plan.again_in(rest);
+                return Ok(stall(held, &to, &why, None, plan));
+            }
+            let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
+            match elsewhere::choose(snapshot, record, &[provider, &to], &said) {
+                Choice::To(offer, version) if offer.provider != *provider && offer.provider != to => {
+                    let place = elsewhere::place(&snapshot.key, &offer, version);
+                    let spec = turn_away(held, next, Some(place));
+                    let mut plan = Plan { state: State::Moving, judged: plan.judged, ..Plan::default() };
+                    plan.then(migrate::abandon(snapshot, &why, None));
+                    plan.then([start(held, spec, &offer.provider)]);
+                    plan.then(held.tell(reason::MOVING, &format!("{why}; it moves to {} instead", offer.provider)));
+                    Ok(plan)
+                }
+                // The provider that serves takes it in another version of its kind.
+                Choice::To(offer, _) if offer.provider == *provider => Ok(abandon(held, next, &why)),
+                // The copy that is being made is the same object in another version.
+                Choice::To(offer, version) => {
+                    let spec = AssignmentSpec {
+                        next: Some(elsewhere::place(&snapshot.key, &offer, version)),
+                        ..record.spec.clone()
+                    };
+                    plan.state = State::Moving;
+                    plan.then(migrate::abandon(snapshot, &why, None));
+                    plan.then([held.update(spec)]);
+                    Ok(plan)
+                }
+                Choice::Nowhere(others) => Ok(stall(held, &to, &format!("{why}; {others}"), None, plan)),
+                Choice::Unknown(doubt) => {
+                    Ok(stall(held, &to, &format!("{why}; {}", doubt.message), Some(&doubt), plan))
+                }
+            }
+        }
+    }
+}
+
+/// What the offers of the next provider say where the object goes there in another version.
+fn in_other_version<'a>(
+    snapshot: &'a Snapshot,
+    judged: &[Answered<'a>],
+    next: &ProviderRef,
+    to: &ClusterName,
+) -> Said<'a> {
+    let is_its = |index: &usize| snapshot.versions.get(*index).map(|view| &view.version) == next.version.as_ref();
+    let found = judged.iter().find_map(|(question, said)| {
+        Some((question, question.version.filter(is_its).and_then(|index| snapshot.versions.get(index))?, *said))
+    });
+    let Some((question, view, said)) = found else { return Said { verdicts: Some(Ok(Vec::new())) } };
+    let verdicts = said.as_ref().map(|verdicts| {
+        let all = question.offers.iter().zip(verdicts);
+        let all = all.filter_map(|(index, verdict)| Some((view.offers.get(*index)?, verdict)));
+        all.filter(|(offer, _)| offer.provider == *to).collect()
+    });
+    Said { verdicts: Some(verdicts) }
+}
+
+/// Nothing goes on for now; the old provider serves. Places that were left are cleared all the same: one of them may be where
+/// the object can go. With a `doubt` it cannot be told whether anybody takes it.
+fn stall(held: Held<'_>, to: &ClusterName, why: &str, doubt: Option<&Finding>, mut plan: Plan) -> Plan {
+    plan.waits.push(why.to_owned());
+    plan.then(leave::others(held.snapshot, held.record, &mut Plan::default()));
+    let synced =
+        Finding::no(reason::MOVING, format!("it is to move from {} to {to}, which waits: {why}", held.provider));
+    let accepted = match doubt {
+        Some(doubt) => {
+            let message = format!("{}, which holds this object, is to be left; {why}", held.provider);
+            Finding { message, ..doubt.clone() }
+        }
+        None => {
+            let message = format!("{} does not take this object any more; {why}", held.provider);
+            Finding::no(reason::NO_MATCHING_OFFER, message)
+        }
+    };
+    let hands_over = migrate::hands_over(held.snapshot);
+    let moving = Some(Moving { next: to, synced, hands_over });
+    held.serve(Service { provider: held.provider, accepted, frozen: true, moving }, plan)
+}
+
+/// The next provider takes the object.
+fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Offer>, mut plan: Plan) -> Planned {
+    let Held { snapshot, consumer, record, provider, answers, .. } = held;
+    if let Some(offer) = offer {
+        let next = elsewhere::place(&snapshot.key, offer, next.version.clone());
+        plan.state = State::Moving;
+        plan.then([held.update(AssignmentSpec { next: Some(next), ..record.spec.clone() })]);
+        return Ok(plan);
+    }
+    plan.then(leave::others(snapshot, record, &mut Plan::default()));
+    let mut wait = leave::blocks(snapshot, record);
+    if wait.is_none() {
+        wait = copy_to(held, next, to, &mut plan);
+    }
+    let hands_over = migrate::hands_over(snapshot);
+    let fresh = wait.is_none().then(|| snapshot.own_next_copy()).flatten();
+    if let Some(new) = fresh {
+        match migrate::advance(snapshot, consumer, record, snapshot.own_copy(), new, answers)? {
+            Progress::RollBack(why) => return Ok(abandon(held, next, &why)),
+            Progress::Wait { why, steps, again } => {
+                wait = Some(why);
+                for step in steps {
+                    plan.then(step);
+                }
+                again.map(|again| plan.again_in(again));
+            }
+            Progress::Switch => {
+                wait = fit(snapshot, consumer, new, to, &mut plan);
+                if wait.is_none() {
+                    return Ok(switch(held, next, to, new, plan));
+                }
+            }
+        }
+    }
+    let why = wait.unwrap_or_else(|| format!("the copy at {to} is not there yet"));
+    plan.waits.push(why.clone());
+    let accepted = Finding::yes(reason::ACCEPTED, format!("{to} takes this object; it moves there from {provider}"));
+    let synced = Finding::no(reason::MOVING, format!("it moves from {provider} to {to}: {why}"));
+    let moving = Some(Moving { next: to, synced, hands_over });
+    Ok(held.serve(Service { provider, accepted, frozen: true, moving }, plan))
+}
+
+/// Brings the copy at the next provider in step; what is in the way.
+fn copy_to(held: Held<'_>, next: &ProviderRef, to: &ClusterName, plan: &mut Plan) -> Option<String> {
+    let Held { snapshot, record, .. } = held;
+    let seat = Seat::from(next);
+    let Some(consumer) = snapshot.consumer_in(next.version.as_deref()) else {
+        return Some(format!("the object cannot be read as {}", next.version.as_deref().unwrap_or_default()));
+    };
+    let key = snapshot.key_at(&seat);
+    let uid = record.status.next.as_ref().map(|copy| copy.uid.as_str());
+    let there = snapshot.view(&seat).and_then(View::present);
+    let step = copy::copy(snapshot, copy::At { key: &key, provider: to, uid }, consumer, there.map(AsRef::as_ref));
+    let is_due = step.action.is_some();
+    plan.then(step.action);
+    if let Some(gone) = there.filter(|there| copy::is_ours(there, &key, uid) && there.is_deleting())
+        && gone.finalizers() == [resource_broker_api::keys::GENERIC_FINALIZER]
+    {
+        plan.then([crate::delete::release(key.copy_at(to), gone, Vec::new())]);
+    }
+    step.again.map(|again| plan.again_in(again));
+    let wait = if is_due { format!("the copy is brought to {to}") } else { step.synced.message };
+    (!step.stands).then_some(wait)
+}
+
+/// What is still missing before the next provider's copy can take over.
+fn fit(snapshot: &Snapshot, consumer: &Object, new: &Object, to: &ClusterName, plan: &mut Plan) -> Option<String> {
+    let copy = snapshot.own_copy();
+    let old = copy.map_or_else(|| consumer.field("status"), |copy| copy.field("status"));
+    let status = new.field("status");
+    if let Some(wait) = unready(old.as_ref(), copy.is_some(), status.as_ref(), to) {
+        return Some(wait);
+    }
+    if let Some(wait) = snapshot.related_next.iter().find_map(|view| absent(view, to)) {
+        return Some(wait);
+    }
+    plan.fit = true;
+    let waited = snapshot.memory.fit.unwrap_or_default();
+    let missing = undeclared(old.as_ref(), status.as_ref());
+    if missing.is_empty() || waited >= DECLARING {
+        return None;
+    }
+    plan.again_in(DECLARING.saturating_sub(waited));
+    Some(format!("{to} is ready, but does not declare what the old provider does: {}", missing.join(", ")))
+}
+
+/// Whether the new copy is as ready as the old one ever said that it was. What the consumer was shown last stands for an old
+/// copy that cannot be seen (`is_seen`); a `Ready` that is not true may be the broker's own there.
+fn unready(old: Option<&Value>, is_seen: bool, new: Option<&Value>, to: &ClusterName) -> Option<String> {
+    if word(old).is_some() {
+        return match word(new) {
+            Some("Available") => None,
+            Some(other) => Some(format!("{to} reports status {other}; Available is waited for")),
+            None => Some(format!("{to} has not reported status Available yet")),
+        };
+    }
+    let old_ready = status::reported_ready(old)?;
+    let ready = status::reported_ready(new).filter(|ready| ready.holds == findings::Holds::Yes);
+    ((is_seen || old_ready.holds == findings::Holds::Yes) && ready.is_none())
+        .then(|| format!("{to} has not reported that it is ready yet"))
+}
+
+fn word(status: Option<&Value>) -> Option<&str> {
+    status?.get("status")?.as_str().filter(|word| !word.is_empty())
+}
+
+/// A related resource that is declared, and not there.
+fn absent(view: &RelatedView, to: &ClusterName) -> Option<String> {
+    let declared = &view.declared;
+    let name = format!("{} {}/{}", declared.gvk.kind, declared.namespace, declared.name);
+    match &view.source {
+        _ if !view.allowed => None,
+        Watched::View(View::Absent) => Some(format!("{to} declares {name}, which is not there yet")),
+        Watched::View(View::Unknown { why, .. }) => Some(format!("{name} at {to} cannot be read: {why}")),
+        Watched::View(View::Present(_)) | Watched::Unwatchable => None,
+    }
+}
+
+/// The keys of related resources that the old status has and the new one has not.
+fn undeclared(old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
+    let keys = |status: Option<&Value>| -> Vec<String> {
+        let related = status.and_then(|status| status.get("relatedResources")).and_then(Value::as_object);
+        related.into_iter().flat_map(|related| related.keys().cloned()).collect()
+    };
+    let new = keys(new);
+    keys(old).into_iter().filter(|key| !new.contains(key)).collect()
+}
+
+/// From now on the object is at the next provider.
+fn switch(held: Held<'_>, next: &ProviderRef, to: &ClusterName, new: &Object, mut plan: Plan) -> Plan {
+    let Held { snapshot, record, provider, .. } = held;
+    let mut spec = record.spec.clone();
+    pin_previous(&mut spec);
+    let known = snapshot.own_copy().map(|copy| copy.uid());
+    let uid = known.or_else(|| record.status.copy.as_ref().map(|copy| copy.uid.as_str()));
+    let version = spec.provider.version.as_deref().unwrap_or(held.version()).to_owned();
+    spec.previous.push(left(&spec.provider, &version, uid));
+    if let Some(version) = &next.version {
+        spec.consumer.version.clone_from(version);
+    }
+    spec.provider = ProviderRef { version: None, ..next.clone() };
+    spec.next = None;
+    plan.state = State::Moving;
+    plan.then([held.update(spec)]);
+    let message = format!("it moved from {provider} to {to}, where its copy {} is ready", new.name());
+    plan.then(held.tell(reason::MOVED, &message));
+    plan
+}
+
+/// Whether related resources of the next copy are worth having: a copy of a kind that reports no status declares none.
+pub(crate) fn has_begun(old: Option<&Object>, new: &Object) -> bool {
+    let reports = old.and_then(|old| old.field("status")).is_some_and(|status| word(Some(&status)).is_some());
+    !reports || related::is_time(new)
+}

@@ -1,0 +1,462 @@
+//! A migration: the great steps between two copies, from its first look to the cutover. What one stage does is in `stage`, what
+//! is mirrored for it in `mirror`, what comes after the end in `history`. Needs no client.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use resource_broker_api::{
+    GroupVersionKind,
+    broker::{MigrationRef, MigrationSpec, MigrationState},
+    conditions::reason,
+    keys,
+    names::{ClusterName, Gvk},
+    object::Object,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    chronicle::{self, Chronicle, is_over},
+    churn,
+    findings::Finding,
+    mirror,
+    plan::{Action, Guard},
+    question::{Answers, Endpoint, MigrationContext, PluginFailure, Questions, Template, TemplateAsk},
+    snapshot::{MigrationRecord, Part, Record, Seat, Side, Snapshot, View},
+    stage,
+};
+
+/// How a migration stands.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// It is over, and so is the move: why.
+    RollBack(String),
+    /// The move waits for it.
+    Wait {
+        /// What is awaited.
+        why: String,
+        /// What is done now.
+        steps: Vec<Vec<Action>>,
+        /// Look again after this long.
+        again: Option<Duration>,
+    },
+    /// It does not hold the move up: the new copy takes over when it is fit to.
+    Switch,
+}
+
+impl Progress {
+    /// Something is awaited, and nothing to be done.
+    pub(crate) fn wait(why: impl Into<String>) -> Self {
+        Self::act(why, Vec::new())
+    }
+
+    /// Something is to be done, and what comes of it awaited.
+    pub(crate) fn act(why: impl Into<String>, actions: Vec<Action>) -> Self {
+        Self::Wait { why: why.into(), steps: vec![actions], again: None }
+    }
+}
+
+/// A migration that is under way, with what its pass is about.
+#[derive(Clone, Copy)]
+pub(crate) struct UnderWay<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) migration: &'a MigrationRecord,
+    /// The copy that is left.
+    pub(crate) old: &'a Object,
+    /// The copy that is gone to.
+    pub(crate) new: &'a Object,
+    /// `spec` of the configuration.
+    pub(crate) configuration: &'a str,
+    pub(crate) answers: &'a Answers,
+}
+
+impl<'a> UnderWay<'a> {
+    /// A status to be rewritten.
+    pub(crate) fn chronicle(&self) -> Chronicle<'a> {
+        Chronicle::of(self.migration, &self.snapshot.now)
+    }
+
+    /// The migration's id.
+    pub(crate) fn id(&self) -> &'a str {
+        self.migration.status.id.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a migration's id is one of this object's, for a move between any two of the providers that are attached or that
+    /// this one is between.
+    pub(crate) fn is_of_the_same_object(&self, id: &str) -> bool {
+        let Some(record) = self.snapshot.record.present() else { return false };
+        let spec = &self.migration.spec;
+        let attached = self.snapshot.providers.keys().map(ToString::to_string);
+        let ends = [&spec.from.cluster_name, &spec.to.cluster_name].into_iter().cloned();
+        let providers: BTreeSet<String> = attached.chain(ends).collect();
+        let to_each = |from: &String| providers.iter().any(|to| id_between(&record.uid, from, to) == id);
+        providers.iter().any(to_each)
+    }
+
+    /// Something that is not the broker's to mend is in the way.
+    pub(crate) fn blocked(&self, why: &str) -> Progress {
+        blocked(self.snapshot, self.migration, why)
+    }
+
+    /// What is awaited.
+    pub(crate) fn waits(&self, why: &'static str, message: String) -> Progress {
+        if let Some(failure) = self.snapshot.memory.failure.as_ref().filter(|it| it.part == Part::Migration) {
+            return self.blocked(&failure.message);
+        }
+        let mut chronicle = self.chronicle();
+        let told = format!("stage {}: {message}", self.migration.status.stage.as_deref().unwrap_or("(none yet)"));
+        chronicle.progressing(&match why {
+            reason::AWAITING_APPROVAL => Finding::no(why, told),
+            _ => Finding::yes(why, told),
+        });
+        Progress::act(message, chronicle.write())
+    }
+
+    /// Puts a question to the API's template component.
+    pub(crate) fn ask(&self, ask: TemplateAsk) -> Box<Questions> {
+        let spec = &self.migration.spec;
+        let json = |copy: &Object, at: &MigrationRef| {
+            let gvk = gvk(&at.gvk);
+            copy.to_json(&gvk.api_version(), &gvk.kind)
+        };
+        let context = MigrationContext {
+            id: self.id().to_owned(),
+            namespace: self.snapshot.migration.compute.namespace.clone(),
+            configuration: self.configuration.to_owned(),
+            old: self.endpoint(Side::From, &spec.from),
+            new: self.endpoint(Side::To, &spec.to),
+        };
+        let template = Template { context, old: json(self.old, &spec.from), new: json(self.new, &spec.to), ask };
+        Box::new(Questions { template: Some(template), ..Questions::default() })
+    }
+
+    fn endpoint(&self, side: Side, at: &MigrationRef) -> Endpoint {
+        let gvk = gvk(&at.gvk);
+        Endpoint {
+            provider: ClusterName::parse(&at.cluster_name).unwrap_or_else(|| self.snapshot.key.consumer.clone()),
+            api_version: gvk.api_version(),
+            kind: gvk.kind,
+            namespace: at.namespace.clone().unwrap_or_default(),
+            name: at.name.clone(),
+            related: mirror::in_place(&self.snapshot.migration.compute, self.id(), side),
+        }
+    }
+
+    /// An answer of the template component, or else what its failure comes to.
+    pub(crate) fn answered<'b, T>(&self, answer: &'b Result<T, PluginFailure>) -> Result<&'b T, Progress> {
+        answer.as_ref().map_err(|failure| self.blocked(&failure.message))
+    }
+}
+
+/// Takes the migration of an object whose new copy is there a step further.
+pub(crate) fn advance(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    record: &Record,
+    old: Option<&Arc<Object>>,
+    new: &Object,
+    answers: &Answers,
+) -> Result<Progress, Box<Questions>> {
+    let Some(spec) = spec(record) else { return Ok(Progress::wait("the record names no next provider")) };
+    let there = match &snapshot.migration.object {
+        View::Unknown { why, .. } => return Ok(Progress::wait(format!("Migrations cannot be read: {why}"))),
+        View::Absent => None,
+        View::Present(migration) => Some(migration.as_ref()),
+    };
+    let active = there.filter(|migration| migration.spec == spec && !is_over(&migration.status));
+    let choice = match choose(snapshot, &spec, active) {
+        Choice::Unread(why) => return Ok(Progress::wait(why)),
+        other => other,
+    };
+    let Some(migration) = active else {
+        return Ok(make(snapshot, record, spec, there, &choice));
+    };
+    // Stages may come after the one that brought it here.
+    if migration.status.state == Some(MigrationState::CutoverInProgress) && migration.status.stage.is_none() {
+        return Ok(Progress::Switch);
+    }
+    if let Some(progress) = take_up(snapshot, consumer, record, migration, &choice) {
+        return Ok(progress);
+    }
+    let configuration = match &choice {
+        Choice::Stages { spec, .. } => spec,
+        Choice::Blocked(why) => return Ok(blocked(snapshot, migration, why)),
+        Choice::None | Choice::Unread(_) => return Ok(Progress::Switch),
+    };
+    let Some(old) = old else {
+        let (from, name) = (&spec.from.cluster_name, &migration.name);
+        let why = format!(
+            "the copy at {from} is not there, or cannot be read: it goes on when it is there; resource-broker migrate rollback \
+             {name} gives it up"
+        );
+        return Ok(blocked(snapshot, migration, &why));
+    };
+    let under_way = UnderWay { snapshot, migration, old, new, configuration, answers };
+    go_on(under_way)
+}
+
+/// What decides about an object's stages.
+enum Choice {
+    /// Nothing: it moves without any.
+    None,
+    /// This configuration, or, where it has no name, a Plugin alone.
+    Stages { name: Option<String>, spec: String },
+    /// People have to mend something first.
+    Blocked(String),
+    /// It cannot be told yet.
+    Unread(String),
+}
+
+fn choose(snapshot: &Snapshot, spec: &MigrationSpec, active: Option<&MigrationRecord>) -> Choice {
+    let configurations = match &snapshot.migration.configurations {
+        View::Unknown { why, .. } => return Choice::Unread(format!("MigrationConfigurations cannot be read: {why}")),
+        View::Absent => &Vec::new(),
+        View::Present(all) => all,
+    };
+    let (from, to) = (gvk(&spec.from.gvk), gvk(&spec.to.gvk));
+    let matching: Vec<_> = configurations.iter().filter(|it| it.from == from && it.to == to).collect();
+    let used = active.and_then(|migration| migration.status.configuration.as_deref());
+    match matching.as_slice() {
+        [one] => match &one.invalid {
+            None => Choice::Stages { name: Some(one.name.clone()), spec: one.spec.clone() },
+            Some(why) => Choice::Blocked(format!("MigrationConfiguration {} cannot be used: {why}", one.name)),
+        },
+        [] if snapshot.migration.plugin => {
+            let spec = json!({"from": spec.from.gvk, "to": spec.to.gvk}).to_string();
+            Choice::Stages { name: None, spec }
+        }
+        [] => match (used, active) {
+            (Some(name), _) => Choice::Blocked(format!(
+                "MigrationConfiguration {name} is not there any more: create it again, or roll the migration back"
+            )),
+            (None, Some(migration)) if migration.status.id.is_some() => Choice::Blocked(
+                "neither a MigrationConfiguration nor a Plugin says any more what its stages are: put back what did, or roll the \
+                 migration back"
+                    .into(),
+            ),
+            _ => Choice::None,
+        },
+        several => {
+            let names: Vec<&str> = several.iter().map(|it| it.name.as_str()).collect();
+            Choice::Blocked(format!(
+                "MigrationConfigurations {} are all for moves from {from} to {to}, and none of them is used: keep one",
+                names.join(" and ")
+            ))
+        }
+    }
+}
+
+/// There is no migration of this move yet: it is made, once what is there of another one is out of the way.
+fn make(
+    snapshot: &Snapshot,
+    record: &Record,
+    spec: MigrationSpec,
+    there: Option<&MigrationRecord>,
+    choice: &Choice,
+) -> Progress {
+    if there.is_some_and(|other| !is_over(&other.status)) {
+        let write = abandon(snapshot, "the object goes elsewhere", None);
+        return Progress::act("an earlier migration is given up", write);
+    }
+    match (choice, there) {
+        (Choice::None | Choice::Unread(_), _) => Progress::Switch,
+        (Choice::Stages { .. } | Choice::Blocked(_), None) => {
+            let create = Action::CreateMigration { name: record.name.clone(), spec: Box::new(spec) };
+            Progress::act("its migration begins", vec![create])
+        }
+        (Choice::Stages { .. } | Choice::Blocked(_), Some(other)) => {
+            if let Some(what) = mirror::left(&snapshot.migration.compute) {
+                return Progress::wait(format!("what an earlier migration left in compute goes first: {what}"));
+            }
+            let (name, uid) = (other.name.clone(), other.uid.clone());
+            Progress::act("its migration begins", vec![Action::DeleteMigration { name, uid, guards: Vec::new() }])
+        }
+    }
+}
+
+/// The first look at a migration, and people's orders about it.
+fn take_up(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    record: &Record,
+    migration: &MigrationRecord,
+    choice: &Choice,
+) -> Option<Progress> {
+    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    let ordered = |order: &str| migration.orders.get(order).is_some_and(|value| value != "false");
+    let generation = consumer.meta.generation;
+    let is_new = matches!(migration.status.state, None | Some(MigrationState::New));
+    if is_new && matches!(choice, Choice::None) {
+        // What it was made for went before it was looked at.
+        return None;
+    }
+    if is_new {
+        let status = chronicle.status();
+        status.id = Some(id(record));
+        status.observed_generation = generation;
+        if let Choice::Stages { name, .. } = choice {
+            status.configuration.clone_from(name);
+        }
+        let message = format!("from {} to {}", migration.spec.from.cluster_name, migration.spec.to.cluster_name);
+        return Some(Progress::act("its migration begins", chronicle.reach(MigrationState::Pending, &message).write()));
+    }
+    if migration.status.configuration.is_none()
+        && let Choice::Stages { name: Some(name), .. } = choice
+    {
+        chronicle.status().configuration = Some(name.clone());
+        return Some(Progress::act("its migration begins", chronicle.write()));
+    }
+    if let Some((_, why)) = chronicle::failure(&migration.status) {
+        if !ordered(keys::MIGRATION_RETRY) {
+            return Some(Progress::wait(format!("its migration failed: {why}")));
+        }
+        let steps = vec![stage::retry(chronicle), vec![take_order(migration, keys::MIGRATION_RETRY)]];
+        return Some(Progress::Wait { why: "its migration is tried again".into(), steps, again: None });
+    }
+    // An order that came when it was not needed any more.
+    let stale = ordered(keys::MIGRATION_RETRY).then(|| take_order(migration, keys::MIGRATION_RETRY));
+    stale.map(|stale| Progress::act("an order is taken off", vec![stale]))
+}
+
+/// A person's order that the object stays where it is: carried out on the Migration first, then on the record.
+pub(crate) fn rollback(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Option<Progress> {
+    let migration = snapshot.migration.object.present().filter(|it| Some(&it.spec) == spec(record).as_ref())?;
+    let generation = consumer.meta.generation;
+    if let Some((why, message)) = chronicle::failure(&migration.status).filter(|_| is_over(&migration.status)) {
+        let is_this = why == reason::ROLLED_BACK && migration.status.observed_generation == generation;
+        return is_this.then(|| Progress::RollBack(message.to_owned()));
+    }
+    let ordered = migration.orders.get(keys::MIGRATION_ROLLBACK).is_some_and(|value| value != "false");
+    if !ordered || is_over(&migration.status) {
+        return None;
+    }
+    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    chronicle.status().observed_generation = generation;
+    let message = format!("{} serves on, as was ordered", migration.spec.from.cluster_name);
+    let write = chronicle.fail(reason::ROLLED_BACK, &message).write();
+    let steps = vec![write, vec![take_order(migration, keys::MIGRATION_ROLLBACK)]];
+    Some(Progress::Wait { why: message, steps, again: None })
+}
+
+/// Takes one order off a migration.
+pub(crate) fn take_order(migration: &MigrationRecord, order: &'static str) -> Action {
+    Action::TakeOrders { name: migration.name.clone(), uid: migration.uid.clone(), annotations: vec![order] }
+}
+
+fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
+    let UnderWay { migration, old, new, answers, .. } = under_way;
+    let state = migration.status.state.unwrap_or_default();
+    if state == MigrationState::Pending && !churn::has_begun(Some(old), new) {
+        let to = &migration.spec.to.cluster_name;
+        return Ok(under_way.waits(reason::STAGE_WAITING, format!("{to} is still making its copy")));
+    }
+    let mirrored = mirror::sync(under_way);
+    let has_begun = !migration.status.stages.is_empty();
+    if let Some(progress) = mirrored.hold(under_way, has_begun) {
+        return Ok(progress);
+    }
+    let Some(stages) = &answers.stages else { return Err(under_way.ask(TemplateAsk::Stages)) };
+    let stages = match under_way.answered(stages) {
+        Ok(stages) => stages,
+        Err(progress) => return Ok(progress),
+    };
+    let progress = if stages.is_empty() && !has_begun {
+        let message = "there are no stages; the new copy takes over when it is ready";
+        let mut chronicle = under_way.chronicle();
+        chronicle.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        Progress::act(message, chronicle.write())
+    } else {
+        stage::advance(under_way, stages)?
+    };
+    Ok(mirrored.beside(progress))
+}
+
+/// Something that is not the broker's to mend is in the way of a migration.
+fn blocked(snapshot: &Snapshot, migration: &MigrationRecord, why: &str) -> Progress {
+    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    let write = chronicle.progressing(&Finding::no(reason::BLOCKED, why)).write();
+    Progress::act(format!("its migration is blocked: {why}"), write)
+}
+
+/// The migration that belongs to the record's move.
+fn spec(record: &Record) -> Option<MigrationSpec> {
+    let end = |seat: Seat<'_>| {
+        let target = record.target(&seat)?;
+        let gvk = target.gvk;
+        Some(MigrationRef {
+            gvk: GroupVersionKind { group: gvk.group, version: gvk.version, kind: gvk.kind },
+            name: target.name,
+            namespace: target.namespace,
+            cluster_name: target.cluster.to_string(),
+        })
+    };
+    Some(MigrationSpec { from: end((&record.spec.provider).into())?, to: end(record.spec.next.as_ref()?.into())? })
+}
+
+/// What the names of everything that a migration deploys begin with: the same for the same move of the same record, so that
+/// a Migration that was deleted by hand finds what it had deployed.
+pub fn id(record: &Record) -> String {
+    let next = record.spec.next.as_ref().map_or("", |next| next.cluster.as_str());
+    id_between(&record.uid, &record.spec.provider.cluster, next)
+}
+
+fn id_between(record_uid: &str, from: &str, to: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [record_uid, from, to] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    digest[..6].iter().fold(String::from("m"), |mut id, byte| {
+        use std::fmt::Write;
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+pub(crate) fn gvk(kind: &GroupVersionKind) -> Gvk {
+    Gvk::new(&kind.group, &kind.version, &kind.kind)
+}
+
+/// Whether the consumer has the new provider's related resources by now.
+pub(crate) fn hands_over(snapshot: &Snapshot) -> bool {
+    let migration = snapshot.migration.object.present();
+    migration.is_some_and(|migration| {
+        let status = &migration.status;
+        !is_over(status)
+            && chronicle::reached(status, MigrationState::InitialCompleted)
+            && snapshot.record.present().and_then(|record| spec(record)).as_ref() == Some(&migration.spec)
+    })
+}
+
+/// Whether a person ordered that the object stays at `provider` as it is.
+pub(crate) fn is_rolled_back(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> bool {
+    snapshot.migration.object.present().is_some_and(|migration| {
+        let rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
+        rolled_back
+            && migration.spec.from.cluster_name == provider.to_string()
+            && migration.status.observed_generation == consumer.meta.generation
+    })
+}
+
+/// The writes that end a migration which is under way; none where there is none. Where the end of its object is not certain
+/// (`guard`) it is left to whoever looks at migrations without a record.
+pub(crate) fn abandon(snapshot: &Snapshot, why: &str, guard: Option<&Guard>) -> Vec<Action> {
+    let migration = snapshot.migration.object.present().filter(|migration| !is_over(&migration.status));
+    let Some(migration) = migration.filter(|_| guard.is_none()) else { return Vec::new() };
+    Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write()
+}
+
+/// A migration that is under way although nothing moves: the switch was made, or the move was given up.
+pub(crate) fn settle(snapshot: &Snapshot, record: &Record) -> Vec<Action> {
+    let migration = snapshot.migration.object.present().filter(|migration| !is_over(&migration.status));
+    let Some(migration) = migration else { return Vec::new() };
+    if migration.spec.to.cluster_name != record.spec.provider.cluster {
+        return abandon(snapshot, "the object stays where it is", None);
+    }
+    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    let message = format!("{} serves the object now", migration.spec.to.cluster_name);
+    chronicle.reach(MigrationState::CutoverCompleted, &message);
+    chronicle.progressing(&Finding::no(reason::OVER, "it is complete"));
+    chronicle.write()
+}

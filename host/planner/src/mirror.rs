@@ -1,0 +1,177 @@
+//! The related resources of both copies in the compute cluster, where stages find them. Needs no client.
+
+use std::{sync::Arc, time::Duration};
+
+use resource_broker_api::{
+    conditions::reason,
+    keys,
+    names::{ClusterName, MAX_NAME},
+    object::Object,
+};
+
+use crate::{
+    migrate::{Progress, UnderWay},
+    plan::{Action, CopyRelated, Existing, Marks},
+    question::Mirrored,
+    related::source_mark,
+    snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
+};
+
+/// The pace of single reads where a kind may not be watched at a provider.
+const UNWATCHED_PACE: Duration = Duration::from_mins(1);
+
+/// What is to be done about mirrors.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    actions: Vec<Action>,
+    /// A mirror is not as it should be, as far as that is known without a read.
+    due: bool,
+    again: Option<Duration>,
+    /// What is awaited before a stage can use them.
+    pending: Option<String>,
+    /// What people have to mend first.
+    problem: Option<String>,
+}
+
+impl Step {
+    /// What the migration waits for because of its mirrors. A stage that has begun goes on beside them.
+    pub(crate) fn hold(&self, under_way: UnderWay<'_>, has_begun: bool) -> Option<Progress> {
+        let progress = match (&self.problem, &self.pending) {
+            (Some(problem), _) => under_way.blocked(problem),
+            (None, Some(pending)) if !has_begun => under_way.waits(reason::STAGE_WAITING, pending.clone()),
+            (None, None) if !has_begun && self.due => {
+                under_way.waits(reason::STAGE_WAITING, "related resources are mirrored into compute".into())
+            }
+            (None, _) => return None,
+        };
+        Some(self.beside(progress))
+    }
+
+    /// The same, with the mirrors brought in step.
+    pub(crate) fn beside(&self, progress: Progress) -> Progress {
+        match progress {
+            Progress::Wait { why, mut steps, again } => {
+                steps.insert(0, self.actions.clone());
+                let again = [again, self.again].into_iter().flatten().min();
+                Progress::Wait { why, steps, again }
+            }
+            other @ (Progress::RollBack(_) | Progress::Switch) => other,
+        }
+    }
+}
+
+/// Brings the mirrors in step with what both copies declare.
+pub(crate) fn sync(under_way: UnderWay<'_>) -> Step {
+    let mut step = Step::default();
+    for mirror in under_way.snapshot.migration.compute.mirrors.iter().filter(|mirror| mirror.allowed) {
+        one(under_way, mirror, &mut step);
+    }
+    step
+}
+
+fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
+    let compute = &under_way.snapshot.migration.compute;
+    let Some((provider, source)) = source(under_way, mirror) else { return };
+    let name = name(mirror);
+    if name.len() > MAX_NAME {
+        step.problem = Some(format!("{source} cannot be mirrored: {name} is longer than {MAX_NAME} characters"));
+        return;
+    }
+    let target =
+        Target::new(compute.cluster.clone(), mirror.declared.gvk.clone(), Some(compute.namespace.clone()), name);
+    let existing = match &mirror.there {
+        View::Unknown { why, failing } => {
+            let text = format!("{target} cannot be read: {why}");
+            *(if *failing { &mut step.problem } else { &mut step.pending }) = Some(text);
+            return;
+        }
+        View::Absent => Existing::NoneOfOurs,
+        View::Present(there) if there.label(keys::MIGRATION_ID) == Some(under_way.id()) => {
+            Existing::Ours(there.clone())
+        }
+        View::Present(there) => {
+            let other = there.label(keys::MIGRATION_ID).unwrap_or_default();
+            if under_way.is_of_the_same_object(other) {
+                // One object has one migration at a time: this is what is left of one that was deleted by hand.
+                let uid = there.uid().to_owned();
+                step.actions.push(Action::Delete { target: target.clone(), uid, guards: Vec::new() });
+                step.pending = Some(format!("{target}, which an earlier migration left, goes first"));
+                return;
+            }
+            step.pending = Some(format!("{target} is in use by migration {other}, which ends first"));
+            return;
+        }
+    };
+    match &mirror.source {
+        Watched::View(View::Unknown { why, .. }) => {
+            step.pending = Some(format!("{source} cannot be read: {why}"));
+            return;
+        }
+        Watched::View(View::Absent) => {
+            step.pending = Some(format!("{provider} declares {source}, which is not there yet"));
+            return;
+        }
+        Watched::View(View::Present(at_provider)) if is_in_step(&existing, at_provider) => return,
+        Watched::View(View::Present(_)) => step.due = true,
+        // Whether it is in step takes a read at each look: one that is there will do.
+        Watched::Unwatchable => {
+            step.due |= matches!(existing, Existing::NoneOfOurs);
+            step.again = Some(UNWATCHED_PACE);
+        }
+    }
+    let marks = Marks::Mirror { id: under_way.id().to_owned(), broker: under_way.snapshot.broker.clone() };
+    let untouched = matches!(&existing, Existing::Ours(there) if !there.touched_by_others);
+    let copy = CopyRelated { source, target, existing, untouched, keep: true, marks };
+    step.actions.push(Action::CopyRelated(Box::new(copy)));
+}
+
+fn is_in_step(existing: &Existing, source: &Object) -> bool {
+    matches!(existing, Existing::Ours(there) if there.annotation(keys::RELATED_SOURCE) == Some(&source_mark(source)))
+}
+
+fn source(under_way: UnderWay<'_>, mirror: &MirrorView) -> Option<(ClusterName, Target)> {
+    let spec = &under_way.migration.spec;
+    let end = match mirror.side {
+        Side::From => &spec.from,
+        Side::To => &spec.to,
+    };
+    let provider = ClusterName::parse(&end.cluster_name)?;
+    let declared = &mirror.declared;
+    let source =
+        Target::new(provider.clone(), declared.gvk.clone(), Some(declared.namespace.clone()), declared.name.clone());
+    Some((provider, source))
+}
+
+fn name(mirror: &MirrorView) -> String {
+    format!("{}{}", mirror.side.prefix(), mirror.declared.name)
+}
+
+/// The mirrors of one side that are there.
+pub(crate) fn in_place(compute: &ComputeView, id: &str, side: Side) -> Vec<Mirrored> {
+    let mirrors = compute.mirrors.iter().filter(|mirror| mirror.side == side);
+    let ours = |there: &Arc<Object>| there.label(keys::MIGRATION_ID) == Some(id);
+    let there = mirrors.filter(|mirror| mirror.there.present().is_some_and(ours));
+    there
+        .map(|mirror| Mirrored {
+            key: mirror.declared.entry.clone(),
+            api_version: mirror.declared.gvk.api_version(),
+            kind: mirror.declared.gvk.kind.clone(),
+            name: name(mirror),
+        })
+        .collect()
+}
+
+/// What is left of a migration in the compute cluster; `None`: nothing, and that is known.
+pub(crate) fn left(compute: &ComputeView) -> Option<String> {
+    let unread = compute.kinds.iter().find_map(|(gvk, kind)| match &kind.read {
+        View::Unknown { why, .. } => Some(format!("{gvk} cannot be read: {why}")),
+        View::Absent | View::Present(()) => None,
+    });
+    let mirrors = match &compute.mirrored_is_read {
+        View::Unknown { why, .. } => Some(format!("mirrored resources cannot be read: {why}")),
+        View::Absent | View::Present(()) => None,
+    };
+    let objects = compute.deployed.iter().chain(&compute.mirrored);
+    let there = objects.map(|(gvk, object)| format!("{} {}", gvk.kind, object.name())).next();
+    there.or(unread).or(mirrors)
+}

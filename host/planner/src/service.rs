@@ -1,0 +1,285 @@
+//! Steps 4 to 7 for an object that a provider has: its copy, what comes back of it (related resources, status), and the
+//! conditions that say how it stands. Needs no client.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use resource_broker_api::{
+    conditions::{ACCEPTED, SYNCED, reason},
+    keys,
+    names::ClusterName,
+    object::Object,
+};
+
+use crate::{
+    copy, delete,
+    findings::{self, Finding, Findings, Holds, is_trouble},
+    leave,
+    plan::{About, Action, Event, Plan, State},
+    question::Answers,
+    related,
+    snapshot::{Failure, Part, Record, Seat, Snapshot},
+    status,
+};
+
+/// How long the provider's side has to react before the consumer is shown that nothing has come yet. Most providers
+/// answer sooner, which saves a write.
+const SETTLE_OBJECT: Duration = Duration::from_secs(1);
+/// The same for the record, which fewer people look at.
+const SETTLE_RECORD: Duration = Duration::from_secs(3);
+
+/// How an object is served in this pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Service<'a> {
+    /// By whom.
+    pub(crate) provider: &'a ClusterName,
+    /// Whether somebody takes it.
+    pub(crate) accepted: Finding,
+    /// Whether the copy stays as it is; what comes back from the provider still comes back.
+    pub(crate) frozen: bool,
+    /// Where it moves.
+    pub(crate) moving: Option<Moving<'a>>,
+}
+
+/// An object on its way to another provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Moving<'a> {
+    /// Where it goes.
+    pub(crate) next: &'a ClusterName,
+    /// What is waited for.
+    pub(crate) synced: Finding,
+    /// Whether the consumer has the new provider's related resources from now on.
+    pub(crate) hands_over: bool,
+}
+
+/// Serves an object whose provider can be read, after what `plan` holds already.
+pub(crate) fn serve(
+    snapshot: &Snapshot,
+    consumer: &Arc<Object>,
+    record: &Arc<Record>,
+    service: Service<'_>,
+    answers: &Answers,
+    mut plan: Plan,
+) -> Plan {
+    let Service { provider, accepted, frozen, moving } = service;
+    let key = &snapshot.key;
+    let uid = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
+    let copy = snapshot.copy().filter(|copy| copy::is_ours(copy, key, uid));
+    let mut synced =
+        Finding::no(reason::NOT_ACCEPTED, format!("the copy at {provider} stays as it was: {}", accepted.message));
+    plan.then(copy::decorate(key, consumer, provider, moving.as_ref().map(|moving| moving.next)));
+    if !frozen {
+        let there = snapshot.copy().map(AsRef::as_ref);
+        let step = copy::copy(snapshot, copy::At { key, provider, uid }, consumer, there);
+        merge(&mut plan, step.action);
+        step.again.map(|again| plan.again_in(again));
+        synced = step.synced;
+    } else if let Some(moving) = &moving {
+        synced = moving.synced.clone();
+    } else if snapshot.copy().is_none() || accepted.holds == Holds::Unknown {
+        synced = Finding { holds: Holds::Unknown, ..accepted.clone() };
+    }
+    // A copy that goes has its finalizer released, so that it can be made again.
+    if let Some(gone) = copy.filter(|copy| copy.is_deleting() && copy.finalizers() == [keys::GENERIC_FINALIZER]) {
+        plan.then([delete::release(key.copy_at(provider), gone, Vec::new())]);
+    }
+    // A place that was left may be where an object goes that its provider refuses: it is cleared even where that provider
+    // has nothing in the stead of what was there.
+    let is_refused = frozen && accepted.holds == Holds::No && snapshot.providers.contains_key(provider);
+    let mut last = Vec::new();
+    if let Some(source) = source(snapshot, record, provider, copy, moving.as_ref()) {
+        let related = related::related(snapshot, consumer, source);
+        plan.then(related.actions);
+        related.again.map(|again| plan.again_in(again));
+        if related.pending && snapshot.memory.failure.is_none() {
+            // Whoever waits for the object to be ready expects its Secret to be there then.
+            plan.waits.push("related resources have not been read yet".into());
+            plan.state = State::Placed;
+            plan.again_in(crate::UNREAD);
+            return plan;
+        }
+        if let Some(problem) = related.problem.filter(|_| synced.holds == Holds::Yes) {
+            synced = problem;
+        }
+        if moving.is_none() && !related.behind {
+            last = related.removals;
+        }
+        if moving.is_none() && (is_refused || !related.behind) {
+            last.extend(leave::others(snapshot, record, &mut plan));
+        }
+    } else if moving.is_none() && (is_refused || copy.is_some()) {
+        last.extend(leave::others(snapshot, record, &mut plan));
+    }
+    if let Some(failure) = failure(snapshot) {
+        synced = Finding::no(failure.reason, failure.message.clone());
+    }
+    let unreadable = copy.is_some_and(|copy| status::is_unreadable(copy));
+    if unreadable {
+        let message =
+            format!("the status at {provider} nests too deep to be shown (127 levels at most); the last one stands");
+        synced = Finding::no(reason::INVALID, message);
+    }
+    // Of a provider that is not attached, what it said last stands.
+    let is_heard = snapshot.providers.contains_key(provider) && !unreadable;
+    let status = if is_heard { copy.and_then(|copy| copy.field("status")) } else { consumer.field("status") };
+    let ready = status::ready(provider, snapshot.shape, status.as_ref());
+    let (shown, synced) = match &answers.transform {
+        Some(Ok(shown)) if !is_status_refused(snapshot) => (shown.clone(), synced),
+        Some(Err(failure)) => {
+            (without_conditions(consumer), Finding::no(reason::PLUGIN_FAILED, failure.message.clone()))
+        }
+        Some(Ok(_)) | None => (without_conditions(consumer), synced),
+    };
+    let findings = Findings { accepted, synced, ready };
+    plan.state = match () {
+        () if is_trouble(&findings.accepted) || is_trouble(&findings.synced) => State::Blocked,
+        () if moving.is_some() => State::Moving,
+        () if findings.ready.holds == Holds::Yes => State::Ready,
+        () => State::Placed,
+    };
+    tell(&mut plan, snapshot, consumer, record, copy.map(AsRef::as_ref), shown, &findings);
+    if let Some(Ok(refused)) = answers.transform.as_ref().filter(|_| is_status_refused(snapshot)) {
+        // Tried last, so that a pass which is refused again counts as failed and the pause before the next one grows.
+        plan.then(status::put(snapshot, consumer, refused.clone(), &findings));
+    }
+    if let Some(failure) = &snapshot.memory.failure {
+        // A step that fails ends the pass: what failed last time must not keep the rest from being done.
+        // What people are told comes before whatever else may fail.
+        plan.steps.sort_by_key(|step| {
+            let is = |part: Part| step.iter().any(|action| action.part() == part);
+            (is(failure.part), is(Part::Copy) || is(Part::Related) || is(Part::Migration) || is(Part::Delete))
+        });
+    }
+    // What was left goes only in a pass in which all that takes its place has gone well.
+    if snapshot.memory.failure.as_ref().is_none_or(|failure| failure.part == Part::Delete) {
+        plan.then(last);
+    }
+    plan
+}
+
+/// Adds actions to the last step: they may run at the same time.
+fn merge(plan: &mut Plan, actions: Option<Action>) {
+    match plan.steps.last_mut().filter(|step| step.iter().all(|action| matches!(action, Action::Decorate { .. }))) {
+        Some(step) => step.extend(actions),
+        None => {
+            plan.then(actions);
+        }
+    }
+}
+
+/// Whose related resources the consumer gets.
+fn source<'a>(
+    snapshot: &'a Snapshot,
+    record: &'a Record,
+    provider: &'a ClusterName,
+    copy: Option<&'a Arc<Object>>,
+    moving: Option<&Moving<'a>>,
+) -> Option<related::Source<'a>> {
+    let on_the_way = moving.is_some() || !record.spec.previous.is_empty();
+    if let Some(moving) = moving.filter(|moving| moving.hands_over) {
+        let next = record.spec.next.as_ref()?;
+        let key = snapshot.key_at(&Seat::from(next));
+        let recorded = record.status.next.as_ref().map(|next| next.uid.as_str());
+        let copy = snapshot.next_copy().filter(|copy| copy::is_ours(copy, &key, recorded))?;
+        let views = &snapshot.related_next;
+        return Some(related::Source { provider: moving.next, record: &record.name, copy, views, moving: true });
+    }
+    let views = &snapshot.related;
+    Some(related::Source { provider, record: &record.name, copy: copy?, views, moving: on_the_way })
+}
+
+/// The last pass's failure, as far as it says something of the object's standing.
+pub(crate) fn failure(snapshot: &Snapshot) -> Option<&Failure> {
+    snapshot.memory.failure.as_ref().filter(|failure| failure.part != Part::Delete)
+}
+
+/// Whether the consumer's API server refused the provider's status: then only the broker's conditions are written.
+fn is_status_refused(snapshot: &Snapshot) -> bool {
+    failure(snapshot).is_some_and(|failure| failure.part == Part::Status && failure.invalid)
+}
+
+/// The consumer's status as it is, without the broker's own conditions.
+pub(crate) fn without_conditions(consumer: &Object) -> Option<serde_json::Value> {
+    consumer.field("status").map(status::without_ours)
+}
+
+/// Writes what was found on the object and on the record, once there is something to tell.
+pub(crate) fn tell(
+    plan: &mut Plan,
+    snapshot: &Snapshot,
+    consumer: &Object,
+    record: &Record,
+    copy: Option<&Object>,
+    shown: Option<serde_json::Value>,
+    findings: &Findings,
+) {
+    let has_status = copy.is_some_and(|copy| copy.field("status").is_some());
+    let settled = is_trouble(&findings.accepted) || is_trouble(&findings.synced) || findings.ready.holds == Holds::Yes;
+    let waited = |long: Duration| snapshot.memory.since_placed.is_none_or(|since| since >= long);
+    if settled || has_status || waited(SETTLE_OBJECT) {
+        plan.then(status::put(snapshot, consumer, shown, findings));
+    } else {
+        plan.again_in(rest(snapshot, SETTLE_OBJECT));
+    }
+    if settled || waited(SETTLE_RECORD) {
+        let write = status::record(snapshot, record, consumer, copy, findings);
+        plan.then(write);
+    } else {
+        plan.again_in(rest(snapshot, SETTLE_RECORD));
+    }
+    plan.then(events(snapshot, consumer, Some(record), findings));
+}
+
+fn rest(snapshot: &Snapshot, long: Duration) -> Duration {
+    long.saturating_sub(snapshot.memory.since_placed.unwrap_or_default()).max(Duration::from_millis(10))
+}
+
+/// Events for what needs attention, and for its end. The happy path has none: conditions tell it.
+pub(crate) fn events(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    record: Option<&Record>,
+    findings: &Findings,
+) -> Vec<Action> {
+    let shown = consumer.field("status");
+    let before = if snapshot.shape.conditions {
+        status::conditions_of(shown.as_ref())
+    } else {
+        record.map(|record| record.status.conditions.clone()).unwrap_or_default()
+    };
+    let abouts: Vec<About> = std::iter::once(About::Object(snapshot.key.target(), consumer.uid().into()))
+        .chain(record.map(|record| About::Record(record.name.clone(), record.uid.clone())))
+        .collect();
+    let accepted = worth_telling(ACCEPTED, &findings.accepted, &before).map(|warning| (&findings.accepted, warning));
+    // What keeps a provider from accepting shows in `Synced` too: one cause is one Event.
+    let synced = (!is_trouble(&findings.accepted))
+        .then(|| worth_telling(SYNCED, &findings.synced, &before).map(|warning| (&findings.synced, warning)))
+        .flatten();
+    let told = accepted.into_iter().chain(synced);
+    told.flat_map(|(finding, warning)| {
+        abouts.iter().map(move |about| {
+            Action::Event(Event {
+                about: about.clone(),
+                warning,
+                reason: finding.reason.clone(),
+                message: findings::clip(&finding.message, MAX_EVENT),
+            })
+        })
+    })
+    .collect()
+}
+
+/// The longest message that an Event's schema takes.
+pub(crate) const MAX_EVENT: usize = 1024;
+
+/// `Some(true)`: a warning; `Some(false)`: the end of one; `None`: nothing new.
+fn worth_telling(type_: &str, finding: &Finding, before: &[Condition]) -> Option<bool> {
+    let stood = before.iter().find(|condition| condition.type_ == type_);
+    let is_new = stood.is_none_or(|c| c.reason != finding.reason || c.message != finding.message);
+    if is_trouble(finding) {
+        return is_new.then_some(true);
+    }
+    let was_trouble =
+        stood.is_some_and(|c| c.status != "True" && c.reason != reason::PENDING && c.reason != reason::WAITING);
+    (finding.holds == Holds::Yes && was_trouble).then_some(false)
+}

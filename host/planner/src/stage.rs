@@ -1,0 +1,404 @@
+//! One stage of a migration after the other: approval, preconditions, what it deploys in the compute cluster, success, and the
+//! end of what it deployed. What is deployed is written down first, so that it is found again. Needs no client.
+
+use std::time::Duration;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
+use resource_broker_api::{
+    GroupVersionKind,
+    broker::{MigrationState, StageResource, StageState, StageStatus},
+    conditions::reason,
+    keys,
+    names::Gvk,
+};
+use serde_json::json;
+
+use crate::{
+    chronicle::Chronicle,
+    findings::Finding,
+    migrate::{Progress, UnderWay, gvk},
+    plan::Action,
+    question::{Manifest, Outcome, Questions, Stage, TemplateAsk},
+    snapshot::{Target, View},
+};
+
+type Step = Result<Progress, Box<Questions>>;
+
+/// Takes the stages a step further.
+pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
+    let Some(current) = under_way.migration.status.stages.last() else {
+        return Ok(enter(under_way, stages.first()));
+    };
+    let Some(index) = stages.iter().position(|stage| stage.name == current.name) else {
+        let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
+        return Ok(under_way.blocked(&format!(
+            "stage {} is under way, and not among the stages any more ({}): put it back, or roll the migration back",
+            current.name,
+            names.join(", ")
+        )));
+    };
+    let stage = &stages[index];
+    match current.state {
+        StageState::AwaitingApproval => Ok(approval(under_way, stage)),
+        StageState::Waiting | StageState::Running => match overdue(under_way, stage, current) {
+            Some(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_TIMED_OUT, &why)),
+            None if current.state == StageState::Waiting => {
+                remind(waiting(under_way, stage, current), under_way, stage, current)
+            }
+            None => remind(running(under_way, stage, current), under_way, stage, current),
+        },
+        StageState::Retrying => Ok(retrying(under_way, current)),
+        StageState::Succeeded => Ok(match clean(under_way, current) {
+            Some(progress) => progress,
+            None => enter(under_way, stages.get(index + 1)),
+        }),
+        // The migration's own state tells of it, and it is not looked at further.
+        StageState::Failed => Ok(Progress::wait("its stage failed")),
+    }
+}
+
+/// The next stage begins; after the last one the new copy takes over.
+fn enter(under_way: UnderWay<'_>, stage: Option<&Stage>) -> Progress {
+    let mut chronicle = under_way.chronicle();
+    let Some(stage) = stage else {
+        let message = "all stages are done; the new copy takes over when it is ready";
+        chronicle.status().stage = None;
+        chronicle.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        return Progress::act(message, chronicle.write());
+    };
+    if under_way.migration.status.state == Some(MigrationState::Pending) {
+        chronicle.reach(MigrationState::InitialInProgress, "the stages begin");
+    }
+    let begun = StageStatus { name: stage.name.clone(), attempt: 1, ..StageStatus::default() };
+    chronicle.enter(if stage.approval {
+        StageStatus { state: StageState::AwaitingApproval, ..begun }
+    } else {
+        StageStatus { started_at: Some(under_way.snapshot.now.clone()), ..begun }
+    });
+    Progress::act(format!("stage {} begins", stage.name), chronicle.write())
+}
+
+fn approval(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
+    let given = under_way.migration.orders.get(keys::MIGRATION_APPROVE);
+    if given == Some(&stage.name) {
+        let mut chronicle = under_way.chronicle();
+        begin_attempt(&mut chronicle, &under_way.snapshot.now, 1);
+        return Progress::act(format!("stage {} is approved", stage.name), chronicle.write());
+    }
+    let other = given.map(|given| format!(" (what was approved is {given:?})")).unwrap_or_default();
+    under_way.waits(
+        reason::AWAITING_APPROVAL,
+        format!(
+            "a person has to approve it{other}: resource-broker migrate approve {name}, or annotate the Migration {name} with {}={}",
+            keys::MIGRATION_APPROVE,
+            stage.name,
+            name = under_way.migration.name,
+        ),
+    )
+}
+
+fn begin_attempt(chronicle: &mut Chronicle<'_>, now: &Time, attempt: u32) {
+    chronicle.stage(|stage| {
+        stage.state = StageState::Waiting;
+        stage.attempt = attempt;
+        stage.started_at = Some(now.clone());
+        stage.resources.clear();
+    });
+}
+
+/// The time since an attempt began.
+fn lasted(under_way: UnderWay<'_>, current: &StageStatus) -> Option<SignedDuration> {
+    Some(under_way.snapshot.now.0.duration_since(current.started_at.as_ref()?.0))
+}
+
+/// Why an attempt has taken too long.
+fn overdue(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Option<String> {
+    let timeout = stage.timeout?;
+    let limit = SignedDuration::try_from(timeout).ok()?;
+    (lasted(under_way, current)? >= limit)
+        .then(|| format!("it took longer than its timeout of {} s", timeout.as_secs_f64()))
+}
+
+/// Looks again when the stage's timeout is over.
+fn remind(step: Step, under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
+    let rest = stage.timeout.map(|timeout| {
+        let lasted = lasted(under_way, current).and_then(|lasted| Duration::try_from(lasted).ok()).unwrap_or_default();
+        // Times are written in whole seconds: a moment late is better than too early.
+        timeout.saturating_sub(lasted) + Duration::from_millis(50)
+    });
+    Ok(match step? {
+        Progress::Wait { why, steps, again } => {
+            Progress::Wait { why, steps, again: [again, rest].into_iter().flatten().min() }
+        }
+        other => other,
+    })
+}
+
+fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
+    let Some(outcome) = &under_way.answers.outcome else {
+        return Err(under_way.ask(TemplateAsk::Assess(stage.name.clone(), Vec::new())));
+    };
+    let outcome = match under_way.answered(outcome) {
+        Ok(outcome) => outcome,
+        Err(progress) => return Ok(progress),
+    };
+    match outcome {
+        Outcome::Waiting(why) => Ok(under_way.waits(reason::STAGE_WAITING, why.clone())),
+        Outcome::Failed(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why)),
+        Outcome::Succeeded => Ok(succeed(under_way, stage)),
+        Outcome::Ready => {
+            let manifests = match manifests(under_way, stage)? {
+                Ok(manifests) => manifests,
+                Err(progress) => return Ok(progress),
+            };
+            let mut chronicle = under_way.chronicle();
+            chronicle.stage(|status| {
+                status.state = StageState::Running;
+                status.resources = manifests.iter().map(|manifest| resource(under_way.id(), manifest)).collect();
+            });
+            Ok(Progress::act(format!("stage {} begins", stage.name), chronicle.write()))
+        }
+    }
+}
+
+fn manifests<'a>(
+    under_way: UnderWay<'a>,
+    stage: &Stage,
+) -> Result<Result<&'a Vec<Manifest>, Progress>, Box<Questions>> {
+    match &under_way.answers.manifests {
+        Some(manifests) => Ok(under_way.answered(manifests)),
+        None => Err(under_way.ask(TemplateAsk::Render(stage.name.clone()))),
+    }
+}
+
+fn resource(id: &str, manifest: &Manifest) -> StageResource {
+    let text = |field: &str| manifest.body[field].as_str().unwrap_or_default();
+    let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+    StageResource {
+        template: manifest.template.clone(),
+        gvk: GroupVersionKind { group: group.into(), version: version.into(), kind: text("kind").into() },
+        name: format!("{id}-{}", manifest.template),
+    }
+}
+
+/// What the compute cluster shows of a stage's resource.
+enum Shown<'a> {
+    There(&'a resource_broker_api::object::Object),
+    Absent,
+    Wait(Progress),
+}
+
+fn shown<'a>(under_way: UnderWay<'a>, resource: &StageResource) -> Shown<'a> {
+    let compute = &under_way.snapshot.migration.compute;
+    let gvk = gvk(&resource.gvk);
+    let wait = |why: String| Shown::Wait(under_way.waits(reason::STAGE_RUNNING, why));
+    let Some(kind) = compute.kinds.get(&gvk) else {
+        return wait(format!("{gvk} is looked for in {}", compute.cluster));
+    };
+    if kind.namespaced == Some(false) {
+        return Shown::Wait(under_way.blocked(&format!(
+            "template {} is a {gvk}, which does not live in a namespace: stages deploy into {} {} alone",
+            resource.template, compute.cluster, compute.namespace
+        )));
+    }
+    if let View::Unknown { why, failing } = &kind.read {
+        let text = format!("{gvk} in {} {} cannot be seen: {why}", compute.cluster, compute.namespace);
+        return if *failing { Shown::Wait(under_way.blocked(&text)) } else { wait(text) };
+    }
+    let is_it = |(other, object): &&(Gvk, std::sync::Arc<resource_broker_api::object::Object>)| {
+        *other == gvk && object.name() == resource.name
+    };
+    compute.deployed.iter().find(is_it).map_or(Shown::Absent, |(_, object)| Shown::There(object))
+}
+
+fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
+    let mut deployed = Vec::new();
+    let mut missing = Vec::new();
+    for resource in &current.resources {
+        match shown(under_way, resource) {
+            Shown::Wait(progress) => return Ok(progress),
+            Shown::Absent => missing.push(resource),
+            Shown::There(object) if object.is_deleting() => {
+                return Ok(under_way.waits(
+                    reason::STAGE_RUNNING,
+                    format!(
+                        "{} {} is being deleted; it is made again when it is gone",
+                        resource.gvk.kind, resource.name
+                    ),
+                ));
+            }
+            Shown::There(object) => {
+                let gvk = gvk(&resource.gvk);
+                deployed.push((resource.template.clone(), Some(object.to_json(&gvk.api_version(), &gvk.kind))));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        return deploy(under_way, stage, current, &missing);
+    }
+    let nothing_deployed = deployed.is_empty();
+    let Some(outcome) = &under_way.answers.outcome else {
+        return Err(under_way.ask(TemplateAsk::Assess(stage.name.clone(), deployed)));
+    };
+    let outcome = match under_way.answered(outcome) {
+        Ok(outcome) => outcome,
+        Err(progress) => return Ok(progress),
+    };
+    Ok(match outcome {
+        Outcome::Waiting(why) => under_way.waits(reason::STAGE_RUNNING, why.clone()),
+        Outcome::Failed(why) => attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why),
+        Outcome::Succeeded => succeed(under_way, stage),
+        // A stage that deploys nothing is done when it may be deployed.
+        Outcome::Ready if nothing_deployed => succeed(under_way, stage),
+        Outcome::Ready => under_way.waits(reason::STAGE_RUNNING, "its success is waited for".into()),
+    })
+}
+
+/// Deploys what is not there. What the stage makes by now is written down first, where that is something else than before.
+fn deploy(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, missing: &[&StageResource]) -> Step {
+    let manifests = match manifests(under_way, stage)? {
+        Ok(manifests) => manifests,
+        Err(progress) => return Ok(progress),
+    };
+    let id = under_way.id();
+    let made: Vec<StageResource> = manifests.iter().map(|manifest| resource(id, manifest)).collect();
+    let there = current.resources.iter().filter(|resource| !missing.contains(resource));
+    let mut wanted: Vec<StageResource> = there.filter(|there| !made.contains(there)).cloned().collect();
+    wanted.extend(made.iter().cloned());
+    let (mut before, mut after) = (current.resources.clone(), wanted.clone());
+    before.sort();
+    after.sort();
+    if before != after {
+        let mut chronicle = under_way.chronicle();
+        chronicle.stage(|status| status.resources = wanted);
+        return Ok(Progress::act("what the stage deploys is written down", chronicle.write()));
+    }
+    let actions = manifests.iter().zip(&made).filter(|(_, made)| missing.contains(made));
+    let actions: Vec<Action> = actions.map(|(manifest, made)| deployment(under_way, stage, manifest, made)).collect();
+    Ok(match under_way.waits(reason::STAGE_RUNNING, "it is being deployed".into()) {
+        Progress::Wait { why, mut steps, again } => {
+            steps.push(actions);
+            Progress::Wait { why, steps, again }
+        }
+        other => other,
+    })
+}
+
+fn deployment(under_way: UnderWay<'_>, stage: &Stage, manifest: &Manifest, made: &StageResource) -> Action {
+    let compute = &under_way.snapshot.migration.compute;
+    let mut body = manifest.body.clone();
+    let given = |field: &str| body["metadata"].get(field).filter(|value| value.is_object()).cloned();
+    let (mut labels, mut annotations) =
+        (given("labels").unwrap_or_else(|| json!({})), given("annotations").unwrap_or_else(|| json!({})));
+    labels[keys::MIGRATION_STAGE] = stage.name.as_str().into();
+    labels[keys::MIGRATION_ID] = under_way.id().into();
+    if let Some(broker) = &under_way.snapshot.broker {
+        annotations[keys::BROKER] = broker.as_ref().into();
+    }
+    let mut metadata = json!({"name": made.name, "namespace": compute.namespace, "labels": labels});
+    if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
+        metadata["annotations"] = annotations;
+    }
+    body["metadata"] = metadata;
+    Action::Deploy { target: target(under_way, made), body }
+}
+
+fn target(under_way: UnderWay<'_>, resource: &StageResource) -> Target {
+    let compute = &under_way.snapshot.migration.compute;
+    Target::new(compute.cluster.clone(), gvk(&resource.gvk), Some(compute.namespace.clone()), resource.name.clone())
+}
+
+fn succeed(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
+    let mut chronicle = under_way.chronicle();
+    let now = under_way.snapshot.now.clone();
+    chronicle.stage(|status| {
+        status.state = StageState::Succeeded;
+        status.completed_at = Some(now);
+        status.message = None;
+    });
+    let next = match under_way.migration.status.state {
+        Some(MigrationState::InitialInProgress) => Some((
+            MigrationState::InitialCompleted,
+            "the consumer gets the new provider's related resources from now on",
+        )),
+        Some(MigrationState::InitialCompleted) => {
+            Some((MigrationState::CutoverInProgress, "the new copy takes over when all stages are done and it is ready"))
+        }
+        _ => None,
+    };
+    if let Some((state, message)) = next.filter(|_| stage.progress) {
+        chronicle.reach(state, message);
+    }
+    Progress::act(format!("stage {} is done", stage.name), chronicle.write())
+}
+
+fn attempt_failed(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &str, message: &str) -> Progress {
+    let mut chronicle = under_way.chronicle();
+    let again = current.attempt <= stage.retries;
+    let now = under_way.snapshot.now.clone();
+    chronicle.stage(|status| {
+        status.message = Some(message.to_owned());
+        status.state = if again { StageState::Retrying } else { StageState::Failed };
+        status.completed_at = (!again).then_some(now);
+    });
+    if !again {
+        let (name, from) = (&under_way.migration.name, &under_way.migration.spec.from.cluster_name);
+        let message = format!(
+            "stage {} failed at attempt {}: {message}; {from} serves on, and what the stage deployed stays to be looked at: \
+             resource-broker migrate retry {name} tries again, resource-broker migrate rollback {name} gives it up",
+            stage.name, current.attempt
+        );
+        chronicle.fail(why, &message);
+    }
+    Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
+}
+
+fn retrying(under_way: UnderWay<'_>, current: &StageStatus) -> Progress {
+    if let Some(progress) = clean(under_way, current) {
+        return progress;
+    }
+    let mut chronicle = under_way.chronicle();
+    begin_attempt(&mut chronicle, &under_way.snapshot.now, current.attempt.saturating_add(1));
+    Progress::act(format!("stage {} is tried again", current.name), chronicle.write())
+}
+
+/// A failed migration's stage is tried again from its first attempt.
+pub(crate) fn retry(mut chronicle: Chronicle<'_>) -> Vec<Action> {
+    chronicle.take_back_failure();
+    chronicle.stage(|stage| {
+        stage.state = StageState::Retrying;
+        stage.attempt = 0;
+        stage.completed_at = None;
+    });
+    chronicle.write()
+}
+
+/// Takes away what a stage deployed; `None` once that is gone.
+fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Option<Progress> {
+    let mut actions = Vec::new();
+    let mut left = Vec::new();
+    for resource in &current.resources {
+        match shown(under_way, resource) {
+            Shown::Absent => {}
+            Shown::Wait(progress) => return Some(progress),
+            Shown::There(object) => {
+                left.push(format!("{} {}", resource.gvk.kind, resource.name));
+                if !object.is_deleting() {
+                    let uid = object.uid().to_owned();
+                    actions.push(Action::Delete { target: target(under_way, resource), uid, guards: Vec::new() });
+                }
+            }
+        }
+    }
+    if left.is_empty() {
+        return None;
+    }
+    let waits = under_way.waits(reason::CLEANING, format!("what it deployed is taken away: {}", left.join(", ")));
+    Some(match waits {
+        Progress::Wait { why, mut steps, again } => {
+            steps.push(actions);
+            Progress::Wait { why, steps, again }
+        }
+        other => other,
+    })
+}

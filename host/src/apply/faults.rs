@@ -1,0 +1,81 @@
+//! What came of a request, as a pass is told of it.
+
+use http::StatusCode;
+use resource_broker_api::conditions::reason;
+
+use super::Fault;
+use crate::{
+    planner::{
+        findings::Finding,
+        snapshot::{Failure, Part, Target},
+    },
+    transport::RequestError,
+};
+
+/// An object that no request can be made for.
+pub(super) fn unaddressable(target: &Target, error: &http::Error, part: Part) -> Fault {
+    failed(part, reason::INVALID, format!("{target} cannot be addressed: {error}"), "invalid")
+}
+
+/// Whether an API server says that this very object is not there. A kind that is not served (any more) is 404 too, and
+/// is no proof of anything.
+pub(super) fn is_absent(error: &RequestError, target: &Target) -> bool {
+    matches!(error, RequestError::Api { code, message, .. }
+        if *code == StatusCode::NOT_FOUND && message.contains(&format!("\"{}\" not found", target.name)))
+}
+
+/// Whether a write into a namespace failed since that is missing.
+pub(super) fn lacks_namespace(error: &RequestError, namespace: &str) -> bool {
+    matches!(error, RequestError::Api { code, message, .. }
+        if *code == StatusCode::NOT_FOUND && message.contains(&format!("namespaces \"{namespace}\" not found")))
+}
+
+/// A fault that is told to people.
+pub(super) fn failed(part: Part, reason: &'static str, message: String, category: &'static str) -> Fault {
+    let failure = Failure { part, invalid: false, reason, message };
+    Fault::Failed { failure, category, retry_in: None }
+}
+
+/// The fault that a finding about a related resource is.
+pub(super) fn found(finding: Finding, category: &'static str, part: Part) -> Fault {
+    let reason = match finding.reason.as_str() {
+        reason::RELATED_CONFLICT => reason::RELATED_CONFLICT,
+        reason::RELATED_MISSING => reason::RELATED_MISSING,
+        _ => reason::RELATED_NOT_ALLOWED,
+    };
+    failed(part, reason, finding.message, category)
+}
+
+/// What a failed request means for the key.
+pub(super) fn fault(error: &RequestError, part: Part) -> Fault {
+    let said = |text: &str| matches!(error, RequestError::Api { message, .. } if message.contains(text));
+    let is_race = error.is_conflict()
+        || error.is_gone()
+        || (error.is_not_found() && part != Part::Copy && said("\" not found"))
+        // A JSON patch whose test fails is 422 as well, without a word about the object.
+        || (error.is_invalid() && said("rejected our request due to an error in our request"));
+    if is_race {
+        return Fault::Again(error.to_string());
+    }
+    let reason = match error.category() {
+        "denied" => reason::FORBIDDEN,
+        "invalid" => reason::INVALID,
+        "timeout" | "network" | "down" | "server" | "throttled" => reason::CLUSTER_UNAVAILABLE,
+        _ => reason::WRITE_FAILED,
+    };
+    Fault::Failed {
+        category: error.category(),
+        retry_in: error.retry_in(),
+        failure: Failure { part, invalid: error.is_invalid(), reason, message: error.to_string() },
+    }
+}
+
+/// A namespace that the operator has to make; `None` where something else is wrong.
+pub(super) fn lacking_namespace(target: &Target, error: &RequestError, part: Part) -> Option<Fault> {
+    let namespace = target.namespace.as_deref().filter(|namespace| lacks_namespace(error, namespace))?;
+    let message = format!(
+        "{} has no namespace {namespace} for what migrations need: make it, or give another with --compute-namespace",
+        target.cluster
+    );
+    Some(failed(part, reason::WRITE_FAILED, message, "not_found"))
+}

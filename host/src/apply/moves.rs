@@ -1,0 +1,136 @@
+//! What moves take beside the writes of every pass: a place among a provider's moves, a look at the Assignment as it is
+//! now, and what stages deploy.
+
+use resource_broker_api::{broker::AssignmentSpec, conditions::reason, keys, object::Object};
+use serde_json::{Value, json};
+
+use super::{
+    Apply, Done, Fault, Learned,
+    faults::{failed, fault, lacking_namespace, unaddressable},
+    parse, test_uid,
+};
+use crate::{
+    cache::is_named,
+    planner::{
+        plan::Budget,
+        snapshot::{Part, Target},
+    },
+    resource::Patch,
+};
+
+impl Apply {
+    pub(super) async fn update_record(
+        &self,
+        name: &str,
+        uid: &str,
+        generation: Option<i64>,
+        spec: &AssignmentSpec,
+        budget: Option<&Budget>,
+    ) -> Done {
+        // Held until the answer is in the cache, where the record counts.
+        let _place = match budget {
+            Some(budget) => Some(self.cache.reserve(name, budget).ok_or_else(|| {
+                Fault::Again("every place for moves from or to one of the providers is taken".to_owned())
+            })?),
+            None => None,
+        };
+        let generation = generation.map(|is| json!({"op": "test", "path": "/metadata/generation", "value": is}));
+        let replace = json!({"op": "replace", "path": "/spec", "value": spec});
+        let change: Vec<Value> = [test_uid(uid)].into_iter().chain(generation).chain([replace]).collect();
+        self.patch(&self.record_target(name), "", Patch::Json, &change.into(), Part::Record).await?;
+        Ok(vec![Learned::Recorded(Box::new(spec.clone()))])
+    }
+
+    /// Creates what a stage deploys. An object of this stage of this migration that is there already is what was asked for.
+    pub(super) async fn deploy(&self, target: &Target, body: &Value) -> Done {
+        const PART: Part = Part::Migration;
+        let (_, resource) = self.place(target, PART).await?;
+        if !resource.namespaced {
+            let message = format!(
+                "{target} cannot be deployed: {} objects are not in namespaces, and a stage may deploy into its own alone",
+                target.gvk
+            );
+            return Err(failed(PART, reason::INVALID, message, "invalid"));
+        }
+        let cluster = self.cluster_to_change(target, PART)?;
+        let request = resource.create(target.namespace.as_deref(), body);
+        match cluster.request(request.map_err(|error| unaddressable(target, &error, PART))?).await {
+            Ok(reply) => {
+                self.took(target, &parse(target, &reply, PART)?);
+                tracing::info!(resource = %target, "deployed for a migration");
+                Ok(vec![])
+            }
+            Err(error) if error.is_conflict() => {
+                let there = self.read(target, PART).await?;
+                let there = there.ok_or_else(|| Fault::Again(format!("{target} has just gone")))?;
+                self.took(target, &there);
+                found_instead(target, &there, body)
+            }
+            Err(error) => Err(lacking_namespace(target, &error, PART).unwrap_or_else(|| fault(&error, PART))),
+        }
+    }
+
+    /// Whether an Assignment, as it is now, does not name a copy in any version.
+    pub(super) async fn is_not_named(&self, name: &str, copy: &Target) -> Result<(), Fault> {
+        let target = self.record_target(name);
+        let Some(there) = self.read(&target, Part::Delete).await? else { return Ok(()) };
+        self.took(&target, &there);
+        // One that cannot be read may name anything.
+        if is_named(&there, copy) == Some(false) {
+            return Ok(());
+        }
+        Err(Fault::Again(format!("{target} names {copy}, although the cache does not show it")))
+    }
+}
+
+/// What it means that an object is there which a stage was to deploy.
+fn found_instead(target: &Target, there: &Object, body: &Value) -> Done {
+    let is_its = |label: &str| {
+        let meant = body["metadata"]["labels"][label].as_str();
+        meant.is_some() && meant == there.label(label)
+    };
+    if !is_its(keys::MIGRATION_ID) || !is_its(keys::MIGRATION_STAGE) {
+        let message = format!("{target} exists and is not this migration's; rename or delete that one");
+        return Err(failed(Part::Migration, reason::WRITE_FAILED, message, "conflict"));
+    }
+    if there.is_deleting() {
+        return Err(Fault::Again(format!("{target} of an earlier attempt is still going")));
+    }
+    Ok(vec![])
+}
+
+#[cfg(test)]
+mod tests {
+    use resource_broker_api::names::{ClusterName, Gvk, Role};
+
+    use super::*;
+    use crate::testing::object;
+
+    fn outcome(there: &Value) -> Done {
+        let target = Target::new(
+            ClusterName::new(Role::Compute, "compute"),
+            Gvk::new("batch", "v1", "Job"),
+            Some("jobs".into()),
+            "m1-run".into(),
+        );
+        let body = json!({"metadata": {"labels": {keys::MIGRATION_ID: "m1", keys::MIGRATION_STAGE: "copy"}}});
+        found_instead(&target, &object(there), &body)
+    }
+
+    fn there(id: &str, stage: &str) -> Value {
+        json!({"metadata": {"name": "m1-run", "labels": {keys::MIGRATION_ID: id, keys::MIGRATION_STAGE: stage}}})
+    }
+
+    #[test]
+    fn what_is_there_is_taken_in_where_it_is_this_stages_and_left_alone_otherwise() {
+        assert!(outcome(&there("m1", "copy")).is_ok(), "the answer to an earlier request was lost");
+        for other in [there("m2", "copy"), there("m1", "check"), json!({"metadata": {"name": "m1-run"}})] {
+            let Err(Fault::Failed { failure, .. }) = outcome(&other) else { panic!("{other} was taken") };
+            assert!(failure.message.contains("Job jobs/m1-run in compute#compute exists"), "{}", failure.message);
+            assert!(failure.message.contains("rename or delete"), "{}", failure.message);
+        }
+        let mut going = there("m1", "copy");
+        going["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z".into();
+        assert!(matches!(outcome(&going), Err(Fault::Again(_))), "it is made anew when it is gone");
+    }
+}

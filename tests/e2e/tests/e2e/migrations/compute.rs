@@ -1,0 +1,176 @@
+//! What can be in the way of a stage in compute, and what is done to its objects there by others.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Secret};
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use resource_broker_api::broker::StageState;
+use resource_broker_api::conditions::reason;
+use resource_broker_api::keys;
+use resource_broker_harness::{TestResult, eventually};
+use serde_json::{Value, json};
+
+use super::stand::{Stand, job, stage, texts};
+use super::voyage::Crew;
+use crate::moves::world::World;
+use crate::operator::secret_of;
+use crate::pair::{PATIENCE, gone, until};
+
+/// One stage with this as its second template.
+fn with(manifest: &Value) -> Value {
+    let mut stage = stage("copy", &json!({}));
+    stage["templates"]["other"] = manifest.clone();
+    json!([stage])
+}
+
+#[tokio::test]
+async fn what_cannot_be_deployed_is_said_and_mended() -> TestResult {
+    let stand = Stand::new("compute-obstacles").await?;
+    let (first, second) = (stand.world.first(), stand.world.second());
+    stand.world.place("order", first).await?;
+    let cases = [
+        (json!({"apiVersion": "nothing.example.com/v1", "kind": "Nothing"}), ["Nothing", "nothing.example.com"]),
+        (json!({"apiVersion": "v1", "kind": "Namespace"}), ["Namespace", "namespace"]),
+        (json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": "many"}}), ["Job", "backoffLimit"]),
+        (json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {}}), ["Job", "containers"]),
+    ];
+    stand.configure(&with(&cases[0].0)).await?;
+    stand.world.send("order", second).await?;
+    for (manifest, parts) in &cases {
+        stand.configure(&with(manifest)).await?;
+        let told = stand.tells("order", reason::BLOCKED, parts[0]).await;
+        assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    }
+    stand.event("order", reason::BLOCKED).await;
+    stand.serves_on("order", "marker").await?;
+
+    // A quota refuses it.
+    quota(&stand).await?;
+    stand.configure(&with(&job())).await?;
+    let told = stand.tells("order", reason::BLOCKED, "quota").await;
+    assert!(told.contains("no-jobs"), "{told}");
+    // The broker tries again by itself, at a slow pace.
+    stand.compute::<ResourceQuota>().delete("no-jobs", &DeleteParams::default()).await?;
+    stand.configure(&json!([stage("copy", &json!({"progress": true}))])).await?;
+    let _crew = Crew::of(&stand);
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+/// Allows no Jobs. What counts is the status, which nothing fills in here.
+async fn quota(stand: &Stand) -> Result<()> {
+    let quotas = stand.compute::<ResourceQuota>();
+    let hard = json!({"count/jobs.batch": "0"});
+    let quota = json!({"metadata": {"name": "no-jobs"}, "spec": {"hard": hard}});
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    let status = json!({"status": {"hard": hard, "used": {"count/jobs.batch": "0"}}});
+    quotas.patch_status("no-jobs", &PatchParams::default(), &Patch::Merge(&status)).await?;
+    let mut probe = job();
+    probe["metadata"] = json!({"name": "probe"});
+    let probe = serde_json::from_value(probe)?;
+    eventually("the quota to refuse Jobs", PATIENCE, || async {
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        let made = stand.compute::<k8s_openapi::api::batch::v1::Job>().create(&dry, &probe).await;
+        anyhow::ensure!(made.is_err(), "it lets them pass");
+        anyhow::Ok(())
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_of_somebody_else_is_never_overwritten() -> TestResult {
+    let stand = Stand::new("compute-foreign").await?;
+    let (first, second) = (stand.world.first(), stand.world.second());
+    stand.configure(&json!([stage("copy", &json!({"approval": "required"}))])).await?;
+    stand.world.place("order", first).await?;
+    let copy = stand.world.pair.copy_name("order");
+    // A mirror's name is taken.
+    let mirror = format!("from-{}", secret_of(&copy));
+    let theirs = json!({"metadata": {"name": mirror}, "stringData": {"mine": "yes"}});
+    let theirs = stand.compute::<Secret>().create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
+    stand.world.send("order", second).await?;
+    let told = stand.tells("order", reason::BLOCKED, &mirror).await;
+    assert!(told.contains("rename or delete"), "{told}");
+    stand.serves_on("order", "marker").await?;
+    let now = stand.compute::<Secret>().get(&mirror).await?;
+    assert_eq!((now.uid(), texts(&now)), (theirs.uid(), [("mine".to_owned(), "yes".to_owned())].into()));
+    stand.compute::<Secret>().delete(&mirror, &DeleteParams::default()).await?;
+    stand.stage("order", "copy", StageState::AwaitingApproval).await;
+
+    // A stage resource's name is taken.
+    let id = stand.id("order").await;
+    let name = format!("{id}-work");
+    let theirs = json!({"metadata": {"name": name}, "data": {"mine": "yes"}});
+    let maps = stand.compute::<ConfigMap>();
+    let theirs = maps.create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
+    stand.order("order", keys::MIGRATION_APPROVE, "copy").await?;
+    let told = stand.tells("order", reason::BLOCKED, &name).await;
+    assert!(told.contains("rename or delete"), "{told}");
+    let now = maps.get(&name).await?;
+    assert_eq!((now.uid(), now.data), (theirs.uid(), theirs.data));
+    maps.delete(&name, &DeleteParams::default()).await?;
+    stand.done("order").await?;
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_deleted_or_changed_by_hand_is_made_again() -> TestResult {
+    let stand = Stand::new("compute-hands").await?;
+    let (first, second) = (stand.world.first(), stand.world.second());
+    stand.configure(&json!([stage("copy", &json!({}))])).await?;
+    stand.world.place("order", first).await?;
+    stand.world.send("order", second).await?;
+    let map: ConfigMap = stand.deployed("order", "work").await;
+    let maps = stand.compute::<ConfigMap>();
+    maps.delete(&map.name_any(), &DeleteParams::default()).await?;
+    until(&maps, &map.name_any(), "to be made again", |it| it.uid() != map.uid()).await;
+    let secrets = stand.compute::<Secret>();
+    for prefix in ["from", "to"] {
+        let name = format!("{prefix}-{}", secret_of(&stand.world.pair.copy_name("order")));
+        let mirror = until(&secrets, &name, "to be there", |_| true).await;
+        secrets.delete(&name, &DeleteParams::default()).await?;
+        let anew = until(&secrets, &name, "to be made again", |it| it.uid() != mirror.uid()).await;
+        assert_eq!(texts(&anew), texts(&mirror));
+        let change = json!({"stringData": {"provider": "somebody"}});
+        secrets.patch(&name, &PatchParams::default(), &Patch::Merge(&change)).await?;
+        until(&secrets, &name, "to be as at the provider again", |it| texts(it) == texts(&mirror)).await;
+    }
+
+    // One that is held when its time has come is waited for.
+    let map: ConfigMap = stand.deployed("order", "work").await;
+    let hold = json!({"metadata": {"finalizers": ["test.example.com/hold"]}});
+    maps.patch(&map.name_any(), &PatchParams::default(), &Patch::Merge(&hold)).await?;
+    stand.finish(&map).await?;
+    stand.tells("order", reason::CLEANING, &map.name_any()).await;
+    stand.serves_on("order", "marker").await?;
+    let release = json!({"metadata": {"finalizers": null}});
+    maps.patch(&map.name_any(), &PatchParams::default(), &Patch::Merge(&release)).await?;
+    gone(&maps, &map.name_any()).await;
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_namespace_in_compute_it_says_what_to_do() -> TestResult {
+    let world = World::new("compute-nowhere").await?;
+    let builder = world.broker().await?.arg("compute-namespace", "compute-nowhere-b");
+    let stand = Stand::with(world, builder).await?;
+    stand.configure(&json!([stage("copy", &json!({}))])).await?;
+    stand.world.place("order", stand.world.first()).await?;
+    stand.world.send("order", stand.world.second()).await?;
+    let told = stand.tells("order", reason::BLOCKED, "compute-nowhere-b").await;
+    assert!(told.contains("--compute-namespace"), "{told}");
+    stand.serves_on("order", "marker").await?;
+    stand.migrate("rollback", "order", &["--wait"]).await?.is_done("is rolled back");
+    stand.stays("order", reason::ROLLED_BACK).await;
+    stand.judge().await?;
+    Ok(())
+}
