@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use resource_broker_demo::database::clear_elsewhere;
 use resource_broker_demo::scene::Scene;
 use resource_broker_demo::stage::Stage;
 use resource_broker_demo::{shell, story};
 use resource_broker_harness::left_running;
 
-/// Acts the story of a brokered certificate on real API servers.
+/// Acts the story of a brokered certificate and a brokered database on real API servers.
 #[derive(Parser)]
 struct Args {
     /// Leave everything running at the end.
@@ -63,7 +64,7 @@ async fn play(folder: &Path, keep: bool) -> Result<()> {
     }
     clear(folder)?;
     let mut stage = Stage::new();
-    stage.heading("A certificate, brokered");
+    stage.heading("A certificate and a database, brokered");
     let outcome = async {
         let scene = Scene::set(&stage, folder).await?;
         story::tell(&mut stage, &scene, folder).await?;
@@ -83,10 +84,11 @@ async fn play(folder: &Path, keep: bool) -> Result<()> {
         drop(scene);
         clear(folder)?;
         stage.heading(&format!("That was it, in {} s. What to try next", stage.seconds()));
-        stage.say("  make demo KEEP=1   leaves all of this running for you to play with");
-        stage.say("  docs/plugins.md    puts a rule of your own into it, in a quarter of an hour");
-        stage.say("  make test          proves much more on API servers like these");
-        stage.say("  README.md          goes on from here");
+        stage.say("  make demo KEEP=1     leaves all of this running for you to play with");
+        stage.say("  docs/migrations.md   tells how things move, and what can be done about it");
+        stage.say("  docs/plugins.md      puts a rule of your own into it, in a quarter of an hour");
+        stage.say("  make test            proves much more on API servers like these");
+        stage.say("  README.md            goes on from here");
         Ok(())
     }
 }
@@ -101,7 +103,8 @@ fn keep_hints(stage: &Stage, folder: &Path, env: &Path) -> Result<()> {
         &format!("kubectl --context homer apply -f {}", example.display()),
         "kubectl --context homer get certificates -n shop -w",
         "kubectl --context coordination get assignments -A",
-        "kubectl --context theseus delete acceptapi certificates   # the offer goes: what does the Certificate say?",
+        "kubectl --context homer patch certificate mine -n shop --type=merge -p '{\"spec\":{\"fqdn\":\"mine.internal.corp\"}}'   # it moves",
+        "kubectl --context coordination get migrations -n resource-broker -o wide",
     ] {
         stage.say(&format!("  {line}"));
     }
@@ -112,6 +115,7 @@ fn keep_hints(stage: &Stage, folder: &Path, env: &Path) -> Result<()> {
 }
 
 fn clear(folder: &Path) -> Result<()> {
+    clear_elsewhere(folder)?;
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         outcome => outcome.with_context(|| format!("cannot remove {}", folder.display())),

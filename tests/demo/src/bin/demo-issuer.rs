@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use resource_broker_demo::cluster_of;
 use resource_broker_demo::issuer::{self, Authority};
 
 /// Issues X.509 certificates for the Certificate objects of a cluster, as a provider's operator would.
@@ -36,12 +35,8 @@ async fn main() -> ExitCode {
 
 /// Comes back only if it cannot begin.
 async fn run(args: &Args) -> Result<()> {
-    let path = args.kubeconfig.display();
-    let kubeconfig = Kubeconfig::read_from(&args.kubeconfig).with_context(|| format!("cannot read {path}"))?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let client = config.map(Client::try_from).with_context(|| format!("{path} is not a kubeconfig"))?;
+    let client = cluster_of(&args.kubeconfig).await?;
     let authority = Authority::open(&args.ca_dir, &args.ca_name)?;
-    issuer::run(client.with_context(|| format!("no client for {path}"))?, authority).await;
+    issuer::run(client, authority).await;
     Ok(())
 }

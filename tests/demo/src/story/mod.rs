@@ -1,15 +1,21 @@
 //! The acts of the demo. Each shows what it does, and fails if the broker does not do its part.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+mod databases;
+mod follow;
+mod kubectl;
+mod moves;
+
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, DynamicObject};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
 use resource_broker_harness::{Cluster, poll};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+
+use kubectl::Kubectl;
 
 use crate::scene::{BROKER_NAMESPACE, Provider, Scene, kubeconfig};
 use crate::stage::Stage;
@@ -18,8 +24,14 @@ use crate::verify::{self, Facts};
 /// The namespace in which the consumer's people work.
 const NAMESPACE: &str = "shop";
 
-/// How long the broker and an issuer may take for one step, in all; they need a second.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the broker and an operator may take for one step, in all; they need a second.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Kinds that are watched, with their group and version.
+const CERTIFICATE: (&str, &str, &str) = ("identity.generic.platform-mesh.io", "v1alpha1", "Certificate");
+const SECRET: (&str, &str, &str) = ("", "v1", "Secret");
+const MIGRATION: (&str, &str, &str) = ("broker.platform-mesh.io", "v1alpha1", "Migration");
+const JOB: (&str, &str, &str) = ("batch", "v1", "Job");
 
 /// Tells the whole story.
 pub async fn tell(stage: &mut Stage, scene: &Scene, folder: &Path) -> Result<()> {
@@ -30,6 +42,9 @@ pub async fn tell(stage: &mut Stage, scene: &Scene, folder: &Path) -> Result<()>
     teller.order().await?;
     teller.refusal().await?;
     teller.changes().await?;
+    teller.moves().await?;
+    teller.database().await?;
+    teller.database_moves().await?;
     teller.deletion().await
 }
 
@@ -62,17 +77,23 @@ struct Teller<'a> {
 impl Teller<'_> {
     async fn who_plays(&mut self) -> Result<()> {
         self.stage.act("Who plays");
-        let Scene { homer, nestor, theseus, coordination, .. } = self.scene;
+        let Scene { homer, nestor, theseus, coordination, compute, .. } = self.scene;
         for (role, cluster) in [
-            ("consumer, where people ask for certificates", homer),
-            ("provider, issues them for internal.corp", &nestor.cluster),
-            ("provider, issues them for corp.com", &theseus.cluster),
+            ("consumer, where people ask for certificates and databases", homer),
+            ("provider, issues certificates for internal.corp", &nestor.cluster),
+            ("provider, issues certificates for corp.com", &theseus.cluster),
             ("coordination, where the broker keeps its records", coordination),
+            ("compute, where it has data moved", compute),
         ] {
             self.stage.say(&format!("  {:<13} {}  {role}", cluster.name(), cluster.url()));
         }
         self.stage.say("The broker is ready; it says about itself (/readyz?verbose):");
-        self.stage.output(&self.scene.readiness().await?);
+        let readiness = poll("all clusters to be read", PATIENCE, async || {
+            let said = self.scene.readiness().await?;
+            ensure!(!said.contains("[-]"), "{said}");
+            Ok(said)
+        });
+        self.stage.output(&readiness.await?);
         Ok(())
     }
 
@@ -83,7 +104,7 @@ impl Teller<'_> {
         }
         for provider in [&self.scene.nestor, &self.scene.theseus] {
             let name = provider.cluster.name();
-            self.run(name, &["wait", "acceptapi/certificates", "--for=condition=Valid", "--timeout=30s"]).await?;
+            self.run(name, &["wait", "acceptapi/certificates", "--for=condition=Valid", "--timeout=60s"]).await?;
             self.run(name, &["get", "acceptapis"]).await?;
         }
         Ok(())
@@ -93,7 +114,7 @@ impl Teller<'_> {
         self.stage.act("Somebody asks for a certificate");
         self.scene.homer.create_namespace(NAMESPACE).await?;
         self.apply("homer", &certificate("web", "www.internal.corp")).await?;
-        self.run_in_shop("homer", &["wait", "certificate/web", "--for=condition=Ready", "--timeout=30s"]).await?;
+        self.run_in_shop("homer", &["wait", "certificate/web", "--for=condition=Ready", "--timeout=60s"]).await?;
         self.run_in_shop("homer", &["get", "certificate", "web", "-o", "wide"]).await?;
         self.stage.say("nestor's suffix fits the name, so nestor got it. The broker's record of that:");
         self.run("coordination", &["get", "assignments", "-n", BROKER_NAMESPACE]).await?;
@@ -106,7 +127,7 @@ impl Teller<'_> {
     async fn refusal(&mut self) -> Result<()> {
         self.stage.act("A certificate that nobody accepts");
         self.apply("homer", &certificate("stray", "stray.example.org")).await?;
-        self.run_in_shop("homer", &["wait", "certificate/stray", "--for=condition=Accepted=False", "--timeout=30s"])
+        self.run_in_shop("homer", &["wait", "certificate/stray", "--for=condition=Accepted=False", "--timeout=60s"])
             .await?;
         self.stage.say("The object itself says why:");
         let why = r#"jsonpath={range .status.conditions[?(@.type=="Accepted")]}{.reason}: {.message}{"\n"}{end}"#;
@@ -123,7 +144,7 @@ impl Teller<'_> {
         self.stage.act("Changed minds");
         self.stage.say("A name that theseus takes; routing starts again by itself:");
         self.patch_fqdn("stray", "stray.corp.com").await?;
-        self.run_in_shop("homer", &["wait", "certificate/stray", "--for=condition=Ready", "--timeout=30s"]).await?;
+        self.run_in_shop("homer", &["wait", "certificate/stray", "--for=condition=Ready", "--timeout=60s"]).await?;
         self.show_certificate("stray", "stray.corp.com", &self.scene.theseus).await?;
         self.stage
             .say("Another name for the first one; the copy follows, the issuer issues again, the Secret follows:");
@@ -133,12 +154,13 @@ impl Teller<'_> {
 
     async fn deletion(&mut self) -> Result<()> {
         self.stage.act("Gone, everywhere");
-        self.run_in_shop("homer", &["delete", "certificate", "web", "stray", "--timeout=60s"]).await?;
+        self.run_in_shop("homer", &["delete", "certificate/web", "certificate/stray", "sql/orders", "--timeout=60s"])
+            .await?;
         for cluster in ["homer", "nestor", "theseus"] {
-            self.expect_nothing(cluster, NAMESPACE, "certificates,secrets").await?;
+            self.expect_nothing(cluster, NAMESPACE, "certificates,sqls,secrets").await?;
         }
         self.expect_nothing("coordination", BROKER_NAMESPACE, "assignments").await?;
-        self.stage.good("no certificate, no copy, no Secret and no record is left");
+        self.stage.good("no certificate, no database, no copy, no Secret and no record is left");
         Ok(())
     }
 
@@ -158,15 +180,37 @@ impl Teller<'_> {
         Ok(())
     }
 
+    /// Waits for an Event of `reason` about an object in the consumer's namespace, and shows all about it.
+    async fn show_events(&mut self, object: &str, reason: &str) -> Result<()> {
+        let selector = format!("involvedObject.name={object}");
+        let list = ["get", "events", "-n", NAMESPACE, "--field-selector", &selector];
+        poll(&format!("an Event {reason} about {object}"), PATIENCE, async || {
+            let events = self.kubectl.run("homer", &list, None).await?;
+            ensure!(events.split_whitespace().any(|word| word == reason), "there are:\n{events}");
+            Ok(())
+        })
+        .await?;
+        self.run("homer", &list).await.map(drop)
+    }
+
     async fn expect_nothing(&mut self, context: &str, namespace: &str, kinds: &str) -> Result<()> {
-        let list = ["get", kinds, "-n", namespace, "-o", "name"];
-        poll(&format!("no {kinds} in {context}"), PATIENCE, async || {
+        self.expect_none(context, &["get", kinds, "-n", namespace]).await
+    }
+
+    async fn expect_no_labelled(&mut self, context: &str, namespace: &str, kinds: &str, selector: &str) -> Result<()> {
+        self.expect_none(context, &["get", kinds, "-n", namespace, "-l", selector]).await
+    }
+
+    /// Waits until a `kubectl get` finds nothing, and shows that.
+    async fn expect_none(&mut self, context: &str, get: &[&str]) -> Result<()> {
+        let list = [get, &["-o", "name"]].concat();
+        poll(&format!("nothing in {context} for {}", kubectl::words(get)), PATIENCE, async || {
             let left = self.kubectl.run(context, &list, None).await?;
             ensure!(left.is_empty(), "left: {}", left.trim().replace('\n', ", "));
             Ok(())
         })
         .await?;
-        self.run(context, &["get", kinds, "-n", namespace]).await.map(drop)
+        self.run(context, get).await.map(drop)
     }
 
     async fn patch_fqdn(&mut self, name: &str, fqdn: &str) -> Result<()> {
@@ -204,48 +248,8 @@ async fn issued(consumer: &Cluster, secret: &str, fqdn: &str, authority: &str) -
     .await
 }
 
-/// Runs kubectl the way in which the story shows it.
-struct Kubectl {
-    program: PathBuf,
-    kubeconfig: PathBuf,
-}
-
-impl Kubectl {
-    /// The command as a person would type it.
-    fn line(&self, context: &str, args: &[&str]) -> String {
-        let quoted = args.iter().map(|arg| {
-            if arg.contains(|c: char| c.is_whitespace() || "{}\"'()*$".contains(c)) {
-                format!("'{arg}'")
-            } else {
-                (*arg).to_owned()
-            }
-        });
-        let name = self.program.file_name().unwrap_or_default().display();
-        format!("{name} --context {context} {}", quoted.collect::<Vec<_>>().join(" "))
-    }
-
-    /// What a terminal would show: kubectl says on standard error that it found nothing.
-    async fn run(&self, context: &str, args: &[&str], input: Option<&str>) -> Result<String> {
-        let mut child = Command::new(&self.program)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .args(["--context", context, "--cache-dir"])
-            .arg(self.kubeconfig.with_file_name("kubectl-cache"))
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot run kubectl: install it (https://kubernetes.io/docs/tasks/tools)")?;
-        // Dropped at the end of the block, so that kubectl sees the end of its input.
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.unwrap_or_default().as_bytes()).await.context("cannot write to kubectl")?;
-        }
-        let output = child.wait_with_output().await.context("cannot wait for kubectl")?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            bail!("{}: {}", self.line(context, args), complaint.trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &complaint)
-    }
+/// The objects of a kind, given as group, version and kind, in one namespace of a cluster.
+async fn api(cluster: &Cluster, kind: (&str, &str, &str), namespace: &str) -> Result<Api<DynamicObject>> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(kind.0, kind.1, kind.2));
+    Ok(Api::namespaced_with(cluster.client().await?, namespace, &resource))
 }
