@@ -18,7 +18,8 @@ TEST_ARGS ?=
 # Tests on API servers mostly wait: more of them at once than there are cores.
 RUST_TEST_THREADS ?= 8
 PLUGINS := --manifest-path plugins/Cargo.toml
-GUEST := --manifest-path tests/guests/probe/Cargo.toml
+# guests COMMAND,ARGUMENTS: cargo for each plugin of the tests.
+guests = $(foreach guest,probe stager,cargo $(1) --manifest-path tests/guests/$(guest)/Cargo.toml $(2) &&) true
 CARGO_DENY_VERSION := 0.20.2
 
 # step TEXT: a line that says what takes its time now.
@@ -119,7 +120,7 @@ lint-fix: toolchain ## Mend what rustfmt and clippy can mend
 	@cargo clippy $(PLUGINS) --workspace --all-targets --fix --allow-dirty --allow-staged
 	@cargo fmt --all
 	@cargo fmt $(PLUGINS) --all
-	@cargo fmt $(GUEST)
+	@$(call guests,fmt)
 
 .PHONY: check
 check: toolchain lint-format check-codegen lint-rust lint-deny lint-shell test ## Everything that a change must pass
@@ -134,7 +135,7 @@ check-codegen: toolchain
 .PHONY: lint-format
 lint-format: toolchain
 	$(call step,checking the format)
-	@{ cargo fmt --all --check && cargo fmt $(PLUGINS) --all --check && cargo fmt $(GUEST) --check; } || \
+	@{ cargo fmt --all --check && cargo fmt $(PLUGINS) --all --check && $(call guests,fmt,--check); } || \
 		{ echo 'not formatted as rustfmt does: run "make lint-fix"' >&2; exit 1; }
 
 .PHONY: lint-rust
@@ -142,7 +143,7 @@ lint-rust: toolchain
 	$(call step,running clippy)
 	@cargo clippy --workspace --all-targets -- --deny warnings
 	@cargo clippy $(PLUGINS) --workspace --all-targets -- --deny warnings
-	@cargo clippy $(GUEST) --target wasm32-wasip2 -- --deny warnings
+	@$(call guests,clippy,--target wasm32-wasip2 -- --deny warnings)
 
 # Known vulnerabilities come from a database on the network: where it cannot be had, the rest is still checked.
 .PHONY: lint-deny

@@ -133,8 +133,11 @@ impl Apply {
                 self.write(&self.migration_target(name), request, part).await?;
                 Ok(vec![])
             }
-            Action::MigrationStatus { name, uid, status } => {
-                let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
+            Action::MigrationStatus { name, uid, resource_version, status, guards } => {
+                self.guards(guards).await?;
+                // Whoever led before may have come further than the cache shows.
+                let unchanged = json!({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version});
+                let change = json!([test_uid(uid), unchanged, {"op": "add", "path": "/status", "value": status}]);
                 self.patch(&self.migration_target(name), "status", Patch::Json, &change, part).await?;
                 Ok(vec![Learned::Migrated(status.state)])
             }

@@ -71,7 +71,14 @@ impl Resource {
 
     /// The request that makes an object.
     pub fn create(&self, namespace: Option<&str>, body: &Value) -> Result<Request<Vec<u8>>, http::Error> {
-        let path = format!("{}?fieldManager={}", self.collection(namespace), keys::FIELD_MANAGER);
+        let (collection, strict) = (self.collection(namespace), self.strictness());
+        let path = format!("{collection}?fieldManager={}{strict}", keys::FIELD_MANAGER);
+        with_body(Request::post(path), JSON, body)
+    }
+
+    /// The request that only asks whether an object of this content could be made.
+    pub fn try_create(&self, namespace: Option<&str>, body: &Value) -> Result<Request<Vec<u8>>, http::Error> {
+        let path = format!("{}?fieldManager={}&dryRun=All", self.collection(namespace), keys::FIELD_MANAGER);
         with_body(Request::post(path), JSON, body)
     }
 
@@ -97,6 +104,7 @@ impl Resource {
         }
         place.push_str("?fieldManager=");
         place.push_str(keys::FIELD_MANAGER);
+        place.push_str(self.strictness());
         if patch == (Patch::Apply { force: true }) {
             place.push_str("&force=true");
         }
@@ -110,6 +118,12 @@ impl Resource {
             Patch::Merge | Patch::Json => body.to_string(),
         };
         with_text(Request::patch(place), content_type, text)
+    }
+
+    /// What the broker has to remember must not be dropped silently by a CRD of an older version.
+    fn strictness(&self) -> &'static str {
+        let is_memory = self.gvk.group == keys::GROUP && ["Assignment", "Migration"].contains(&self.gvk.kind.as_str());
+        if is_memory { "&fieldValidation=Strict" } else { "" }
     }
 
     /// The request that deletes an object with this UID, and no other of its name.
@@ -189,6 +203,19 @@ mod tests {
         assert_eq!(secrets.all(), "/api/v1/secrets");
         let things = Resource { namespaced: false, ..Resource::known(Gvk::new("g.io", "v2", "Thing"), "things") };
         assert_eq!(things.object(Some("ignored"), "x"), "/apis/g.io/v2/things/x");
+    }
+
+    #[test]
+    fn what_the_broker_has_to_remember_is_written_strictly() {
+        let body = serde_json::json!([]);
+        for (kind, is_strict) in [("Assignment", true), ("Migration", true), ("AcceptAPI", false)] {
+            let resource = Resource::known(Gvk::new(keys::GROUP, "v1alpha1", kind), "plural");
+            let patch = resource.patch(Some("n"), "x", "status", Patch::Json, &body).unwrap();
+            for request in [patch, resource.create(Some("n"), &body).unwrap()] {
+                let query = request.uri().query().unwrap();
+                assert_eq!(query.contains("fieldValidation=Strict"), is_strict, "{kind}: {query}");
+            }
+        }
     }
 
     #[test]

@@ -234,7 +234,9 @@ impl Worker {
                 Err(more) => questions = *more,
             }
         }
-        tracing::error!(?questions, "there is no end of questions about this object; this is a bug");
+        // Not the questions themselves: objects are in them.
+        let (elsewhere, template) = (questions.elsewhere.len(), questions.template.is_some());
+        tracing::error!(elsewhere, template, "there is no end of questions about this object; this is a bug");
         Plan::wait(State::Blocked, "there is no end of questions about it")
     }
 

@@ -9,21 +9,14 @@ use resource_broker_api::{
 
 use crate::{
     findings::{self, Finding, condition},
-    plan::{About, Action, Event},
+    plan::{About, Action, Event, Guard},
     service::MAX_EVENT,
     snapshot::MigrationRecord,
 };
 
 /// The order of conditions: how it stands, then the states as they are reached.
-const ORDER: [&str; 7] = [
-    FAILED,
-    PROGRESSING,
-    "Pending",
-    "InitialInProgress",
-    "InitialCompleted",
-    "CutoverInProgress",
-    "CutoverCompleted",
-];
+const ORDER: [&str; 7] =
+    [FAILED, PROGRESSING, "Pending", "InitialInProgress", "InitialCompleted", "CutoverInProgress", "CutoverCompleted"];
 
 /// A status that is being rewritten.
 #[derive(Debug)]
@@ -125,13 +118,20 @@ impl<'a> Chronicle<'a> {
 
     /// The writes that tell it; none where nothing is new.
     pub(crate) fn write(&self) -> Vec<Action> {
+        self.write_if(Vec::new())
+    }
+
+    /// The same, where `guards` hold.
+    pub(crate) fn write_if(&self, guards: Vec<Guard>) -> Vec<Action> {
         if self.status == self.migration.status {
             return Vec::new();
         }
         let status = Action::MigrationStatus {
             name: self.migration.name.clone(),
             uid: self.migration.uid.clone(),
+            resource_version: self.migration.resource_version.clone(),
             status: Box::new(self.status.clone()),
+            guards,
         };
         std::iter::once(status).chain(self.events.iter().cloned().map(Action::Event)).collect()
     }

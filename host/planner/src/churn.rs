@@ -31,7 +31,7 @@ use crate::{
     question::{Answers, Questions},
     related,
     service::{MAX_EVENT, Moving, Service, serve},
-    snapshot::{Offer, Record, RelatedView, Seat, Snapshot, View, Watched},
+    snapshot::{Offer, Part, Record, RelatedView, Seat, Snapshot, View, Watched},
     status,
 };
 
@@ -105,6 +105,11 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
         plan.again_in(rest);
         let then = format!("{stays}; it moves if that lasts {} s", snapshot.limits.settle.as_secs());
         return Ok(held.freeze(finding(&then), plan));
+    }
+    if let View::Unknown { why, .. } = &snapshot.migration.object {
+        // One of them may say that it was ordered to stay.
+        plan.again_in(crate::UNREAD);
+        return Ok(held.freeze(finding(&format!("{stays}; Migrations cannot be read: {why}")), plan));
     }
     let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
     match elsewhere::choose(snapshot, record, &[provider], &said) {
@@ -191,7 +196,7 @@ fn start(held: Held<'_>, spec: AssignmentSpec, to: &ClusterName) -> Action {
 fn turn_away(held: Held<'_>, next: &ProviderRef, to: Option<ProviderRef>) -> AssignmentSpec {
     let mut spec = AssignmentSpec { next: to, ..held.record.spec.clone() };
     let known = held.snapshot.own_next_copy().map(|copy| copy.uid());
-    let uid = known.or_else(|| held.record.status.next.as_ref().map(|copy| copy.uid.as_str()));
+    let uid = known.or_else(|| held.record.next_uid());
     let version = next.version.as_deref().unwrap_or(held.version());
     spec.previous.push(left(next, version, uid));
     spec
@@ -224,6 +229,10 @@ pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing
         }
         Some(Progress::Switch) | None => {}
     }
+    if let Some(lost) = migrate::lost_copy(snapshot, record) {
+        let why = format!("the copy at {to} was replaced, and its migration begins anew");
+        return Ok(Plan { steps: vec![lost], waits: vec![why], state: State::Moving, ..Plan::default() });
+    }
     let mut plan = Plan::default();
     let answered;
     let said = if next.version.is_some() {
@@ -251,8 +260,17 @@ pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing
                 return Ok(stall(held, &to, &why, None, plan));
             }
             let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
-            match elsewhere::choose(snapshot, record, &[provider, &to], &said) {
+            // What the next provider refuses is the object in the version in which it goes there.
+            let both = [provider, &to];
+            let refuse = if next.version.is_some() { &both[..1] } else { &both[..] };
+            match elsewhere::choose(snapshot, record, refuse, &said) {
                 Choice::To(offer, version) if offer.provider != *provider && offer.provider != to => {
+                    if let Some(full) = full(snapshot, provider, &offer.provider) {
+                        let why = format!("{why}; {} takes it, but {full}", offer.provider);
+                        plan.wants_place = true;
+                        plan.again_in(TURN);
+                        return Ok(stall(held, &to, &why, None, plan));
+                    }
                     let place = elsewhere::place(&snapshot.key, &offer, version);
                     let spec = turn_away(held, next, Some(place));
                     let mut plan = Plan { state: State::Moving, judged: plan.judged, ..Plan::default() };
@@ -310,19 +328,38 @@ fn stall(held: Held<'_>, to: &ClusterName, why: &str, doubt: Option<&Finding>, m
     plan.then(leave::others(held.snapshot, held.record, &mut Plan::default()));
     let synced =
         Finding::no(reason::MOVING, format!("it is to move from {} to {to}, which waits: {why}", held.provider));
-    let accepted = match doubt {
-        Some(doubt) => {
-            let message = format!("{}, which holds this object, is to be left; {why}", held.provider);
-            Finding { message, ..doubt.clone() }
-        }
-        None => {
-            let message = format!("{} does not take this object any more; {why}", held.provider);
-            Finding::no(reason::NO_MATCHING_OFFER, message)
-        }
+    let provider = held.provider;
+    let accepted = if let Some(doubt) = doubt {
+        Finding { message: format!("{provider}, which holds this object, is to be left; {why}"), ..doubt.clone() }
+    } else {
+        Finding::no(reason::NO_MATCHING_OFFER, format!("{provider} does not take this object any more; {why}"))
     };
     let hands_over = migrate::hands_over(held.snapshot);
     let moving = Some(Moving { next: to, synced, hands_over });
     held.serve(Service { provider: held.provider, accepted, frozen: true, moving }, plan)
+}
+
+/// A write of the record that failed last time: what serves goes on serving, and people are told, before it is tried again.
+pub(crate) fn told(held: Held<'_>, mut plan: Plan) -> Plan {
+    let failed = held.snapshot.memory.failure.as_ref().is_some_and(|failure| failure.part == Part::Record);
+    let tells = |action: &Action| matches!(action, Action::PutStatus { .. } | Action::RecordStatus { .. });
+    let writes = plan.actions().any(|action| matches!(action, Action::UpdateRecord { .. }));
+    if !failed || !writes || plan.actions().any(tells) {
+        return plan;
+    }
+    let accepted = Finding::yes(reason::ACCEPTED, format!("{} has this object", held.provider));
+    let next = held.record.next();
+    let moving = next.as_ref().map(|next| {
+        let synced = Finding::no(reason::MOVING, format!("it moves from {} to {next}", held.provider));
+        Moving { next, synced, hands_over: migrate::hands_over(held.snapshot) }
+    });
+    let service = Service { provider: held.provider, accepted, frozen: true, moving };
+    let mut served = held.serve(service, Plan::default());
+    // Nothing that was left is cleared beside another write of the record.
+    served.steps.retain(|step| !step.iter().any(|action| matches!(action, Action::UpdateRecord { .. })));
+    plan.steps.splice(0..0, served.steps);
+    plan.state = State::Blocked;
+    plan
 }
 
 /// The next provider takes the object.
@@ -427,7 +464,8 @@ fn unready(old: Option<&Value>, is_seen: bool, new: Option<&Value>, to: &Cluster
         .then(|| format!("{to} has not reported that it is ready yet"))
 }
 
-fn word(status: Option<&Value>) -> Option<&str> {
+/// What a status says in its own `status`, where that says anything.
+pub(crate) fn word(status: Option<&Value>) -> Option<&str> {
     status?.get("status")?.as_str().filter(|word| !word.is_empty())
 }
 
@@ -459,7 +497,7 @@ fn switch(held: Held<'_>, next: &ProviderRef, to: &ClusterName, new: &Object, mu
     let mut spec = record.spec.clone();
     pin_previous(&mut spec);
     let known = snapshot.own_copy().map(|copy| copy.uid());
-    let uid = known.or_else(|| record.status.copy.as_ref().map(|copy| copy.uid.as_str()));
+    let uid = known.or_else(|| record.copy_uid());
     let version = spec.provider.version.as_deref().unwrap_or(held.version()).to_owned();
     spec.previous.push(left(&spec.provider, &version, uid));
     if let Some(version) = &next.version {

@@ -74,12 +74,8 @@ pub fn take_down(snapshot: &Snapshot, record: &Record, why: Why<'_>) -> Plan {
 
 /// The copies that a record names, each with the UID that it knows of it.
 pub(crate) fn places(record: &Record) -> Vec<(Target, Option<&str>)> {
-    let served = (Seat::from(&record.spec.provider), record.status.copy.as_ref().map(|copy| copy.uid.as_str()));
-    let next = record
-        .spec
-        .next
-        .as_ref()
-        .map(|next| (Seat::from(next), record.status.next.as_ref().map(|copy| copy.uid.as_str())));
+    let served = (Seat::from(&record.spec.provider), record.copy_uid());
+    let next = record.spec.next.as_ref().map(|next| (Seat::from(next), record.next_uid()));
     let previous = record.spec.previous.iter().map(|place| (Seat::from(place), place.uid.as_deref()));
     let all = std::iter::once(served).chain(next).chain(previous);
     all.filter_map(|(seat, uid)| Some((record.target(&seat)?, uid))).collect()
@@ -96,23 +92,20 @@ pub(crate) fn end_at(
     let provider = &target.cluster;
     let cluster = provider.to_string();
     let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
-    match snapshot.view(&seat) {
-        Some(view) => copy_end(&snapshot.key.in_version(&target.gvk.version), provider, view, uid, guard),
-        None => {
-            let is_left = record.spec.previous.iter().any(|place| place.cluster == cluster);
-            // What the object has left may be forgotten by hand; the provider that serves may not.
-            let or_else = is_left.then(|| {
-                let record = &record.name;
-                format!(", or take that place out of Assignment {record} to have it swept when it is attached again")
-            });
-            End::Wait(format!(
-                "{provider}, which holds the copy {}, is not attached to this broker; attach it again so that the copy can \
-                 be deleted{}",
-                target.name,
-                or_else.unwrap_or_default()
-            ))
-        }
+    if let Some(view) = snapshot.view(&seat) {
+        return copy_end(&snapshot.key.in_version(&target.gvk.version), provider, view, uid, guard);
     }
+    let is_left = record.spec.previous.iter().any(|place| place.cluster == cluster);
+    // What the object has left may be forgotten by hand; the provider that serves may not.
+    let or_else = is_left.then(|| {
+        let record = &record.name;
+        format!(", or take that place out of Assignment {record} to have it swept when it is attached again")
+    });
+    End::Wait(format!(
+        "{provider}, which holds the copy {}, is not attached to this broker; attach it again so that the copy can be deleted{}",
+        target.name,
+        or_else.unwrap_or_default()
+    ))
 }
 
 fn copy_end(

@@ -35,21 +35,31 @@ pub struct HistorySnapshot {
     pub now: Time,
     /// How long a finished Migration stays.
     pub keep: Duration,
-    /// What the compute cluster holds of it.
+    /// What the compute cluster holds of it, or of one that somebody deleted.
     pub compute: ComputeView,
 }
 
 /// What is to be done about one Migration.
 pub fn plan(snapshot: &HistorySnapshot) -> Plan {
-    let Some(migration) = snapshot.migration.as_ref().filter(|migration| !migration.deleting) else {
-        return Plan::default();
-    };
     let mut plan = Plan::default();
+    let Some(migration) = &snapshot.migration else {
+        // Somebody deleted it. Where its object still moves it is made anew, and finds what it had deployed.
+        let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
+        if snapshot.record.is_known() && !moves {
+            plan.then(clean(&snapshot.compute));
+        }
+        return plan;
+    };
+    if migration.deleting {
+        return plan;
+    }
     if !is_over(&migration.status) {
         // Its object's passes deal with it as long as there is a record.
         if matches!(snapshot.record, View::Absent) {
             let why = "its object is gone";
-            plan.then(Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write());
+            // A cache alone is no proof of that: it may be behind the one that shows the Migration.
+            let guards = vec![Guard::NoRecord(migration.name.clone())];
+            plan.then(Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write_if(guards));
         }
         return plan;
     }
@@ -123,7 +133,10 @@ fn holds(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> bool {
         && match &snapshot.record {
             View::Unknown { .. } => true,
             View::Absent => false,
-            View::Present(record) => record.spec.provider.cluster == migration.spec.from.cluster_name,
+            View::Present(record) => {
+                let changed = record.status.observed_generation > migration.status.observed_generation;
+                record.spec.provider.cluster == migration.spec.from.cluster_name && !changed
+            }
         }
 }
 

@@ -177,6 +177,9 @@ fn other_version(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Pla
     for place in &mut spec.previous {
         place.version.get_or_insert_with(|| recorded.clone());
     }
+    if let Some(next) = &mut spec.next {
+        next.version.take_if(|version| *version == snapshot.key.gvk.version);
+    }
     plan.then([leave::update(record, spec, Vec::new())]);
     plan
 }
@@ -268,7 +271,7 @@ fn keep(
         None => stay(held, standing)?,
     };
     plan.judged.extend(judged.map(|accepts| (provider.clone(), accepts)));
-    Ok(plan)
+    Ok(churn::told(held, plan))
 }
 
 /// An object that is not on its way anywhere.

@@ -337,6 +337,23 @@ pub(crate) fn rollback(snapshot: &Snapshot, consumer: &Object, record: &Record) 
     Some(Progress::Wait { why: message, steps, again: None })
 }
 
+/// The end of a migration whose new copy is another object than the one that its stages filled: somebody at the provider
+/// deleted that one. What they did has to be done anew. Written before the record knows the new copy.
+pub(crate) fn lost_copy(snapshot: &Snapshot, record: &Record) -> Option<Vec<Action>> {
+    let (new, known) = (snapshot.own_next_copy()?, record.next_uid()?);
+    let migration = snapshot.migration.object.present()?;
+    let is_its = !migration.status.stages.is_empty() && Some(&migration.spec) == spec(record).as_ref();
+    if new.uid() == known || !is_its || is_over(&migration.status) {
+        return None;
+    }
+    let why = format!(
+        "the copy at {} was replaced by another one, and with it went what the stages had brought there; the migration \
+         begins anew",
+        migration.spec.to.cluster_name
+    );
+    Some(abandon(snapshot, &why, None))
+}
+
 /// Takes one order off a migration.
 pub(crate) fn take_order(migration: &MigrationRecord, order: &'static str) -> Action {
     Action::TakeOrders { name: migration.name.clone(), uid: migration.uid.clone(), annotations: vec![order] }
@@ -349,8 +366,8 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
         let to = &migration.spec.to.cluster_name;
         return Ok(under_way.waits(reason::STAGE_WAITING, format!("{to} is still making its copy")));
     }
-    let mirrored = mirror::sync(under_way);
     let has_begun = !migration.status.stages.is_empty();
+    let mirrored = mirror::sync(under_way, has_begun);
     if let Some(progress) = mirrored.hold(under_way, has_begun) {
         return Ok(progress);
     }
@@ -362,7 +379,9 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
     let progress = if stages.is_empty() && !has_begun {
         let message = "there are no stages; the new copy takes over when it is ready";
         let mut chronicle = under_way.chronicle();
-        chronicle.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        chronicle
+            .reach(MigrationState::CutoverInProgress, message)
+            .progressing(&Finding::yes(reason::CUTOVER, message));
         Progress::act(message, chronicle.write())
     } else {
         stage::advance(under_way, stages)?

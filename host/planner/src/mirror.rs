@@ -13,7 +13,7 @@ use crate::{
     migrate::{Progress, UnderWay},
     plan::{Action, CopyRelated, Existing, Marks},
     question::Mirrored,
-    related::source_mark,
+    related::{is_untouched, source_mark},
     snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
 };
 
@@ -31,14 +31,18 @@ pub(crate) struct Step {
     pending: Option<String>,
     /// What people have to mend first.
     problem: Option<String>,
+    /// A name is another migration's for now. Whatever a stage mounts from there would be that one's.
+    taken: Option<String>,
 }
 
 impl Step {
     /// What the migration waits for because of its mirrors. A stage that has begun goes on beside them.
     pub(crate) fn hold(&self, under_way: UnderWay<'_>, has_begun: bool) -> Option<Progress> {
-        let progress = match (&self.problem, &self.pending) {
+        let progress = match (&self.problem, self.taken.as_ref().or(self.pending.as_ref())) {
             (Some(problem), _) => under_way.blocked(problem),
-            (None, Some(pending)) if !has_begun => under_way.waits(reason::STAGE_WAITING, pending.clone()),
+            (None, Some(pending)) if !has_begun || self.taken.is_some() => {
+                under_way.waits(reason::STAGE_WAITING, pending.clone())
+            }
             (None, None) if !has_begun && self.due => {
                 under_way.waits(reason::STAGE_WAITING, "related resources are mirrored into compute".into())
             }
@@ -60,13 +64,43 @@ impl Step {
     }
 }
 
-/// Brings the mirrors in step with what both copies declare.
-pub(crate) fn sync(under_way: UnderWay<'_>) -> Step {
+/// Brings the mirrors in step with what both copies declare. As long as another migration has one of their names none is made:
+/// two that need the same names would each hold some and wait for the rest. Where both have begun to take them at the same
+/// time, one gives its own back.
+pub(crate) fn sync(under_way: UnderWay<'_>, has_begun: bool) -> Step {
+    let compute = &under_way.snapshot.migration.compute;
+    let mirrors = || compute.mirrors.iter().filter(|mirror| mirror.allowed);
     let mut step = Step::default();
-    for mirror in under_way.snapshot.migration.compute.mirrors.iter().filter(|mirror| mirror.allowed) {
+    if let Some((mirror, other)) = mirrors().find_map(|mirror| Some((mirror, holder(under_way, mirror)?))) {
+        let target = target(compute, mirror);
+        step.taken = Some(format!("{target} is in use by migration {other}, which ends first"));
+        if !has_begun && other < under_way.id() {
+            step.actions = mirrors().filter_map(|mirror| give_back(under_way, mirror)).collect();
+            return step;
+        }
+    }
+    for mirror in mirrors() {
         one(under_way, mirror, &mut step);
     }
     step
+}
+
+/// The other migration that has a mirror's name.
+fn holder<'a>(under_way: UnderWay<'a>, mirror: &'a MirrorView) -> Option<&'a str> {
+    let id = mirror.there.present()?.label(keys::MIGRATION_ID).unwrap_or_default();
+    (id != under_way.id() && !under_way.is_of_the_same_object(id)).then_some(id)
+}
+
+/// Takes a mirror of this migration away.
+fn give_back(under_way: UnderWay<'_>, mirror: &MirrorView) -> Option<Action> {
+    let there = mirror.there.present().filter(|there| there.label(keys::MIGRATION_ID) == Some(under_way.id()))?;
+    let uid = (!there.is_deleting()).then(|| there.uid().to_owned())?;
+    let target = target(&under_way.snapshot.migration.compute, mirror);
+    Some(Action::Delete { target, uid, guards: Vec::new() })
+}
+
+fn target(compute: &ComputeView, mirror: &MirrorView) -> Target {
+    Target::new(compute.cluster.clone(), mirror.declared.gvk.clone(), Some(compute.namespace.clone()), name(mirror))
 }
 
 fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
@@ -77,8 +111,7 @@ fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
         step.problem = Some(format!("{source} cannot be mirrored: {name} is longer than {MAX_NAME} characters"));
         return;
     }
-    let target =
-        Target::new(compute.cluster.clone(), mirror.declared.gvk.clone(), Some(compute.namespace.clone()), name);
+    let target = target(compute, mirror);
     let existing = match &mirror.there {
         View::Unknown { why, failing } => {
             let text = format!("{target} cannot be read: {why}");
@@ -96,12 +129,11 @@ fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
                 let uid = there.uid().to_owned();
                 step.actions.push(Action::Delete { target: target.clone(), uid, guards: Vec::new() });
                 step.pending = Some(format!("{target}, which an earlier migration left, goes first"));
-                return;
             }
-            step.pending = Some(format!("{target} is in use by migration {other}, which ends first"));
             return;
         }
     };
+    let untouched = matches!(&existing, Existing::Ours(there) if is_untouched(under_way.snapshot, &target, there));
     match &mirror.source {
         Watched::View(View::Unknown { why, .. }) => {
             step.pending = Some(format!("{source} cannot be read: {why}"));
@@ -111,7 +143,7 @@ fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
             step.pending = Some(format!("{provider} declares {source}, which is not there yet"));
             return;
         }
-        Watched::View(View::Present(at_provider)) if is_in_step(&existing, at_provider) => return,
+        Watched::View(View::Present(at_provider)) if untouched && is_in_step(&existing, at_provider) => return,
         Watched::View(View::Present(_)) => step.due = true,
         // Whether it is in step takes a read at each look: one that is there will do.
         Watched::Unwatchable => {
@@ -119,8 +151,10 @@ fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
             step.again = Some(UNWATCHED_PACE);
         }
     }
+    if step.taken.is_some() && matches!(existing, Existing::NoneOfOurs) {
+        return;
+    }
     let marks = Marks::Mirror { id: under_way.id().to_owned(), broker: under_way.snapshot.broker.clone() };
-    let untouched = matches!(&existing, Existing::Ours(there) if !there.touched_by_others);
     let copy = CopyRelated { source, target, existing, untouched, keep: true, marks };
     step.actions.push(Action::CopyRelated(Box::new(copy)));
 }

@@ -68,8 +68,12 @@ pub enum Action {
         name: String,
         /// The Migration that is meant.
         uid: String,
+        /// The version whose status is known.
+        resource_version: String,
         /// What it reports from now on.
         status: Box<MigrationStatus>,
+        /// What must hold just before.
+        guards: Vec<Guard>,
     },
     /// Take orders off a Migration that were carried out, or cannot be.
     TakeOrders {

@@ -12,6 +12,7 @@ use resource_broker_api::{
 use serde_json::{Map, Value, json};
 
 use crate::{
+    churn,
     findings::Finding,
     plan::{Action, CopyRelated, Existing, Guard, Marks},
     snapshot::{Key, RelatedView, Snapshot, Target, View, Watched},
@@ -111,8 +112,9 @@ pub fn related(snapshot: &Snapshot, consumer: &Object, source: Source<'_>) -> St
     let Source { provider, copy, views, moving, .. } = source;
     let mut step = Step::default();
     if copy.is_deleting() || !is_time(copy) {
-        // A kind that reports no status declares nothing either.
-        step.behind = copy.is_deleting() || copy.field("status").is_some();
+        // A kind that reports no status declares nothing either; one that did, and was made anew at its provider, will.
+        let reported = moving && churn::word(consumer.field("status").as_ref()).is_some();
+        step.behind = copy.is_deleting() || copy.field("status").is_some() || reported;
         return step;
     }
     let Some(namespace) = consumer.namespace() else {
@@ -175,6 +177,7 @@ fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedVie
     let existing = match &view.target {
         Watched::View(View::Unknown { why, failing }) => {
             step.pending |= !failing;
+            step.behind = true;
             if *failing {
                 step.problem(
                     reason::RELATED_UNREADABLE,
@@ -259,7 +262,7 @@ fn is_in_step(snapshot: &Snapshot, target: &Target, there: &Object, source: &Obj
 }
 
 /// Whether nobody changed a copy since the broker wrote it.
-fn is_untouched(snapshot: &Snapshot, target: &Target, there: &Object) -> bool {
+pub(crate) fn is_untouched(snapshot: &Snapshot, target: &Target, there: &Object) -> bool {
     let written = snapshot.memory.related.get(&(target.gvk.clone(), target.name.clone()));
     written.map_or(!there.touched_by_others, |version| version == there.resource_version())
 }

@@ -175,6 +175,10 @@ fn source<'a>(
     copy: Option<&'a Arc<Object>>,
     moving: Option<&Moving<'a>>,
 ) -> Option<related::Source<'a>> {
+    if moving.is_some() && !snapshot.migration.object.is_known() {
+        // The Migration says whose they are by now: those that were handed over already are not taken back.
+        return None;
+    }
     let on_the_way = moving.is_some() || !record.spec.previous.is_empty();
     if let Some(moving) = moving.filter(|moving| moving.hands_over) {
         let next = record.spec.next.as_ref()?;

@@ -9,7 +9,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
-    broker::{AssignmentSpec, AssignmentStatus, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef},
+    broker::{AssignmentSpec, AssignmentStatus, CopyRef, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef},
     names::{ClusterName, Gvk, assignment_name, copy_name},
     object::Object,
 };
@@ -151,6 +151,22 @@ impl Record {
     /// The provider that the object is moving to.
     pub fn next(&self) -> Option<ClusterName> {
         ClusterName::parse(&self.spec.next.as_ref()?.cluster)
+    }
+
+    /// The UID that is known of the copy at the provider. Right after a switch the status still tells of the place that was
+    /// left: that is not this copy's.
+    pub fn copy_uid(&self) -> Option<&str> {
+        self.not_left(self.status.copy.as_ref())
+    }
+
+    /// The same of the copy at the provider that the object is moving to.
+    pub fn next_uid(&self) -> Option<&str> {
+        self.not_left(self.status.next.as_ref())
+    }
+
+    fn not_left<'a>(&self, copy: Option<&'a CopyRef>) -> Option<&'a str> {
+        let uid = copy.map(|copy| copy.uid.as_str());
+        uid.filter(|uid| !self.spec.previous.iter().any(|place| place.uid.as_deref() == Some(uid)))
     }
 
     /// Every copy that it names, those that are to go included.
@@ -309,6 +325,8 @@ pub struct MigrationRecord {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// Its `metadata.resourceVersion`.
+    pub resource_version: String,
     /// Its `metadata.generation`.
     pub generation: Option<i64>,
     /// Whether somebody deleted it and something holds it.

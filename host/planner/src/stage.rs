@@ -40,13 +40,23 @@ pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
     let stage = &stages[index];
     match current.state {
         StageState::AwaitingApproval => Ok(approval(under_way, stage)),
-        StageState::Waiting | StageState::Running => match overdue(under_way, stage, current) {
+        StageState::Waiting => match overdue(under_way, stage, current) {
             Some(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_TIMED_OUT, &why)),
-            None if current.state == StageState::Waiting => {
-                remind(waiting(under_way, stage, current), under_way, stage, current)
-            }
-            None => remind(running(under_way, stage, current), under_way, stage, current),
+            None => remind(waiting(under_way, stage, current), under_way, stage, current),
         },
+        StageState::Running => {
+            let step = running(under_way, stage, current)?;
+            // What ended while nobody looked has succeeded or failed all the same.
+            let ended = match &under_way.answers.outcome {
+                Some(Ok(Outcome::Succeeded | Outcome::Failed(_))) => true,
+                Some(Ok(Outcome::Ready)) => current.resources.is_empty(),
+                Some(Ok(Outcome::Waiting(_)) | Err(_)) | None => false,
+            };
+            match overdue(under_way, stage, current).filter(|_| !ended) {
+                Some(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_TIMED_OUT, &why)),
+                None => remind(Ok(step), under_way, stage, current),
+            }
+        }
         StageState::Retrying => Ok(retrying(under_way, current)),
         StageState::Succeeded => Ok(match clean(under_way, current) {
             Some(progress) => progress,
@@ -63,7 +73,9 @@ fn enter(under_way: UnderWay<'_>, stage: Option<&Stage>) -> Progress {
     let Some(stage) = stage else {
         let message = "all stages are done; the new copy takes over when it is ready";
         chronicle.status().stage = None;
-        chronicle.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        chronicle
+            .reach(MigrationState::CutoverInProgress, message)
+            .progressing(&Finding::yes(reason::CUTOVER, message));
         return Progress::act(message, chronicle.write());
     };
     if under_way.migration.status.state == Some(MigrationState::Pending) {
@@ -80,7 +92,8 @@ fn enter(under_way: UnderWay<'_>, stage: Option<&Stage>) -> Progress {
 
 fn approval(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
     let given = under_way.migration.orders.get(keys::MIGRATION_APPROVE);
-    if given == Some(&stage.name) {
+    // Who takes the demand out of the configuration has approved it, too.
+    if given == Some(&stage.name) || !stage.approval {
         let mut chronicle = under_way.chronicle();
         begin_attempt(&mut chronicle, &under_way.snapshot.now, 1);
         return Progress::act(format!("stage {} is approved", stage.name), chronicle.write());
@@ -185,6 +198,8 @@ fn resource(id: &str, manifest: &Manifest) -> StageResource {
 enum Shown<'a> {
     There(&'a resource_broker_api::object::Object),
     Absent,
+    /// It can never be there.
+    Impossible(Progress),
     Wait(Progress),
 }
 
@@ -196,7 +211,7 @@ fn shown<'a>(under_way: UnderWay<'a>, resource: &StageResource) -> Shown<'a> {
         return wait(format!("{gvk} is looked for in {}", compute.cluster));
     };
     if kind.namespaced == Some(false) {
-        return Shown::Wait(under_way.blocked(&format!(
+        return Shown::Impossible(under_way.blocked(&format!(
             "template {} is a {gvk}, which does not live in a namespace: stages deploy into {} {} alone",
             resource.template, compute.cluster, compute.namespace
         )));
@@ -214,10 +229,15 @@ fn shown<'a>(under_way: UnderWay<'a>, resource: &StageResource) -> Shown<'a> {
 fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
     let mut deployed = Vec::new();
     let mut missing = Vec::new();
+    let mut impossible = None;
     for resource in &current.resources {
         match shown(under_way, resource) {
             Shown::Wait(progress) => return Ok(progress),
             Shown::Absent => missing.push(resource),
+            Shown::Impossible(progress) => {
+                missing.push(resource);
+                impossible = Some(progress);
+            }
             Shown::There(object) if object.is_deleting() => {
                 return Ok(under_way.waits(
                     reason::STAGE_RUNNING,
@@ -234,7 +254,7 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
         }
     }
     if !missing.is_empty() {
-        return deploy(under_way, stage, current, &missing);
+        return deploy(under_way, stage, current, &missing, impossible);
     }
     let nothing_deployed = deployed.is_empty();
     let Some(outcome) = &under_way.answers.outcome else {
@@ -254,8 +274,15 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
     })
 }
 
-/// Deploys what is not there. What the stage makes by now is written down first, where that is something else than before.
-fn deploy(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, missing: &[&StageResource]) -> Step {
+/// Deploys what is not there. What the stage makes by now is written down first, where that is something else than before; where
+/// it is not, what is `impossible` stays so.
+fn deploy(
+    under_way: UnderWay<'_>,
+    stage: &Stage,
+    current: &StageStatus,
+    missing: &[&StageResource],
+    impossible: Option<Progress>,
+) -> Step {
     let manifests = match manifests(under_way, stage)? {
         Ok(manifests) => manifests,
         Err(progress) => return Ok(progress),
@@ -272,6 +299,9 @@ fn deploy(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, missing
         let mut chronicle = under_way.chronicle();
         chronicle.stage(|status| status.resources = wanted);
         return Ok(Progress::act("what the stage deploys is written down", chronicle.write()));
+    }
+    if let Some(progress) = impossible {
+        return Ok(progress);
     }
     let actions = manifests.iter().zip(&made).filter(|(_, made)| missing.contains(made));
     let actions: Vec<Action> = actions.map(|(manifest, made)| deployment(under_way, stage, manifest, made)).collect();
@@ -321,9 +351,10 @@ fn succeed(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
             MigrationState::InitialCompleted,
             "the consumer gets the new provider's related resources from now on",
         )),
-        Some(MigrationState::InitialCompleted) => {
-            Some((MigrationState::CutoverInProgress, "the new copy takes over when all stages are done and it is ready"))
-        }
+        Some(MigrationState::InitialCompleted) => Some((
+            MigrationState::CutoverInProgress,
+            "the new copy takes over when all stages are done and it is ready",
+        )),
         _ => None,
     };
     if let Some((state, message)) = next.filter(|_| stage.progress) {
@@ -379,7 +410,7 @@ fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Option<Progress> {
     let mut left = Vec::new();
     for resource in &current.resources {
         match shown(under_way, resource) {
-            Shown::Absent => {}
+            Shown::Absent | Shown::Impossible(_) => {}
             Shown::Wait(progress) => return Some(progress),
             Shown::There(object) => {
                 left.push(format!("{} {}", resource.gvk.kind, resource.name));

@@ -125,10 +125,12 @@ pub fn record(
     let is_left = |copy: &CopyRef| record.spec.previous.iter().any(|place| place.uid.as_ref() == Some(&copy.uid));
     let refer = |copy: &Object| CopyRef { uid: copy.uid().into() };
     let next_before = before.next.clone().filter(|copy| record.spec.next.is_some() && !is_left(copy));
+    // Whether a Migration was about the copy that is known has to be seen before another one takes its place.
+    let next_there = snapshot.own_next_copy().filter(|_| next_before.is_none() || snapshot.migration.object.is_known());
     let status = AssignmentStatus {
         conditions: findings.conditions(&before.conditions, record.generation, &snapshot.now),
         copy: copy.map(refer).or_else(|| before.copy.clone().filter(|copy| !is_left(copy))),
-        next: snapshot.own_next_copy().map(|copy| refer(copy)).or(next_before),
+        next: next_there.map(|copy| refer(copy)).or(next_before),
         observed_generation: consumer.meta.generation,
     };
     (status != *before).then(|| Action::RecordStatus {

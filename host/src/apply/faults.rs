@@ -46,6 +46,14 @@ pub(super) fn found(finding: Finding, category: &'static str, part: Part) -> Fau
     failed(part, reason, finding.message, category)
 }
 
+/// The first field of a write that the API server would have dropped.
+fn dropped_field(error: &RequestError) -> Option<&str> {
+    let RequestError::Api { message, .. } = error else { return None };
+    let (_, rest) = message.split_once("strict decoding error: ")?;
+    let (_, field) = rest.split_once("unknown field \"")?;
+    field.split_once('"').map(|(field, _)| field)
+}
+
 /// What a failed request means for the key.
 pub(super) fn fault(error: &RequestError, part: Part) -> Fault {
     let said = |text: &str| matches!(error, RequestError::Api { message, .. } if message.contains(text));
@@ -56,6 +64,14 @@ pub(super) fn fault(error: &RequestError, part: Part) -> Fault {
         || (error.is_invalid() && said("rejected our request due to an error in our request"));
     if is_race {
         return Fault::Again(error.to_string());
+    }
+    if let Some(unknown) = dropped_field(error) {
+        let message = format!(
+            "{}: the CRD there is of an older version and lacks {unknown}; apply the CRDs of this version of the broker \
+             (resource-broker crds)",
+            error.cluster()
+        );
+        return failed(part, reason::WRITE_FAILED, message, error.category());
     }
     let reason = match error.category() {
         "denied" => reason::FORBIDDEN,
@@ -78,4 +94,26 @@ pub(super) fn lacking_namespace(target: &Target, error: &RequestError, part: Par
         target.cluster
     );
     Some(failed(part, reason::WRITE_FAILED, message, "not_found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use resource_broker_api::names::{ClusterName, Role};
+
+    use super::*;
+    use crate::transport;
+
+    #[test]
+    fn a_crd_of_an_older_version_is_named_with_what_mends_it() {
+        let cluster = ClusterName::new(Role::Coordination, "coord");
+        let request = http::Request::patch("/apis/g/v1/namespaces/n/as/a").body(()).unwrap();
+        let body = r#"{"message": "invalid: {}: strict decoding error: unknown field \"spec.previous\""}"#;
+        let target = transport::Target::of(&cluster, &request);
+        let headers = http::HeaderMap::new();
+        let error = RequestError::from_answer(target, StatusCode::UNPROCESSABLE_ENTITY, &headers, body.as_bytes());
+        let Fault::Failed { failure, .. } = fault(&error, Part::Record) else { panic!("{error}") };
+        for part in ["coordination#coord", "lacks spec.previous;", "resource-broker crds"] {
+            assert!(failure.message.contains(part), "{part}: {}", failure.message);
+        }
+    }
 }

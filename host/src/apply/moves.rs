@@ -64,6 +64,10 @@ impl Apply {
                 let there = self.read(target, PART).await?;
                 let there = there.ok_or_else(|| Fault::Again(format!("{target} has just gone")))?;
                 self.took(target, &there);
+                if is_of_another_stage(&there, body) {
+                    self.delete(target, there.uid(), PART).await?;
+                    return Err(Fault::Again(format!("{target} of another stage goes first")));
+                }
                 found_instead(target, &there, body)
             }
             Err(error) => Err(lacking_namespace(target, &error, PART).unwrap_or_else(|| fault(&error, PART))),
@@ -83,12 +87,22 @@ impl Apply {
     }
 }
 
+/// Whether an object has the label that another is to be deployed with.
+fn is_marked(there: &Object, body: &Value, label: &str) -> bool {
+    let meant = body["metadata"]["labels"][label].as_str();
+    meant.is_some() && meant == there.label(label)
+}
+
+/// Whether an object is this migration's, and left from a stage that nobody remembers: its Migration was deleted by hand.
+fn is_of_another_stage(there: &Object, body: &Value) -> bool {
+    is_marked(there, body, keys::MIGRATION_ID)
+        && there.label(keys::MIGRATION_STAGE).is_some()
+        && !is_marked(there, body, keys::MIGRATION_STAGE)
+}
+
 /// What it means that an object is there which a stage was to deploy.
 fn found_instead(target: &Target, there: &Object, body: &Value) -> Done {
-    let is_its = |label: &str| {
-        let meant = body["metadata"]["labels"][label].as_str();
-        meant.is_some() && meant == there.label(label)
-    };
+    let is_its = |label| is_marked(there, body, label);
     if !is_its(keys::MIGRATION_ID) || !is_its(keys::MIGRATION_STAGE) {
         let message = format!("{target} exists and is not this migration's; rename or delete that one");
         return Err(failed(Part::Migration, reason::WRITE_FAILED, message, "conflict"));

@@ -106,11 +106,36 @@ impl Apply {
         let put = put.map_err(|error| unaddressable(target, &error, part))?;
         match cluster.request(put).await {
             Ok(reply) => parse(target, &reply, part),
-            // The type of a Secret and an immutable one cannot be changed: it is made anew.
-            Err(error) if error.is_invalid() => {
-                self.delete(target, there.uid(), part).await?;
-                Err(Fault::Again(format!("{target} could not be changed and is made anew")))
-            }
+            Err(error) if error.is_invalid() => self.renew_related(request, source, there, part, &error).await,
+            Err(error) => Err(fault(&error, part)),
+        }
+    }
+
+    /// The type of a Secret and an immutable one cannot be changed: it is made anew. What could not be made either is `refused`
+    /// for another reason, and what is there stays.
+    async fn renew_related(
+        &self,
+        request: &CopyRelated,
+        source: &Object,
+        there: &Object,
+        part: Part,
+        refused: &RequestError,
+    ) -> Result<Object, Fault> {
+        let target = &request.target;
+        let body = related::document(source, request, None).map_err(|finding| found(finding, "related", part))?;
+        let (_, resource) = self.place(target, part).await?;
+        let attempt = resource.try_create(target.namespace.as_deref(), &body);
+        let attempt = attempt.map_err(|error| unaddressable(target, &error, part))?;
+        // An API server looks at the content before it finds the name taken.
+        match self.cluster_to_change(target, part)?.request(attempt).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(_) => return Err(fault(refused, part)),
+        }
+        self.delete(target, there.uid(), part).await?;
+        match self.create_related(request, source, part).await? {
+            Ok(reply) => parse(target, &reply, part),
+            Err(error) if error.is_conflict() => Err(Fault::Again(format!("{target} is still going"))),
             Err(error) => Err(fault(&error, part)),
         }
     }

@@ -89,6 +89,9 @@ impl Inner {
             dirty.now.extend(old.places().into_iter().filter(|place| !named.contains(place)).map(WorkKey::Copy));
             if let Some(key) = key_of_record(old).filter(|_| new.is_none()) {
                 self.possible_copies(&key, dirty);
+                // What is remembered of the object in other versions is over with it.
+                let others = self.other_versions(&key).map(|gvk| WorkKey::Object(Key { gvk, ..key.clone() }));
+                dirty.now.extend(others);
             }
         }
         let Some(record) = new else { return };
@@ -212,7 +215,7 @@ impl Inner {
         }
         // It may be in an object's way, or be a copy that was left behind.
         if let Some(key) = self.key_by_name(&target) {
-            dirty.now.push(WorkKey::Object(key));
+            dirty.now.push(WorkKey::Object(self.recorded_key(&key).unwrap_or(key)));
         }
         if sweep::claim(&target, object).is_some() {
             dirty.now.push(WorkKey::Copy(target));
@@ -284,10 +287,12 @@ impl Inner {
         }
     }
 
-    /// Every consumer object of a kind, every record of it, and every copy that no record names.
+    /// Every consumer object of a kind, every record of it, and every copy that no record names. An object that is brokered
+    /// in another version may have its copy, or find its next provider, in this one.
     pub(super) fn all_of(&self, gvk: &Gvk, dirty: &mut Dirty) {
         let recorded = self.records.values().filter_map(|record| key_of_record(record));
-        dirty.now.extend(recorded.filter(|key| key.gvk == *gvk).map(WorkKey::Object));
+        let is_of_it = |key: &Key| key.gvk.group == gvk.group && key.gvk.kind == gvk.kind;
+        dirty.now.extend(recorded.filter(is_of_it).map(WorkKey::Object));
         for cluster in &self.clusters {
             let Some(store) = self.store(cluster, What::Kind(gvk.clone())) else { continue };
             if cluster.role == Role::Consumer {

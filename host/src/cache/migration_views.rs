@@ -102,7 +102,11 @@ impl Inner {
 
     fn kind_in_compute(&self, kind: &Gvk) -> KindView {
         let store = self.store(&self.scope.compute.cluster, What::Stage(kind.clone()));
-        let read = store_view(store, || self.unread_compute());
+        let read = match store.map(Store::state) {
+            // What is not served is not there.
+            Some(State::NotServed(_)) => View::Present(()),
+            _ => store_view(store, || self.unread_compute()),
+        };
         KindView { read, namespaced: store.and_then(|store| Some(store.resource.as_ref()?.namespaced)) }
     }
 

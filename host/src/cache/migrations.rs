@@ -28,6 +28,8 @@ const ORDERS: &str = "broker.platform-mesh.io/";
 pub(super) struct Migrations {
     /// By name, which is the Assignment's.
     pub(super) records: HashMap<String, Arc<MigrationRecord>>,
+    /// Migrations that went, by somebody's hand, before what they have in the compute cluster. By name.
+    pub(super) lost: HashMap<String, Arc<MigrationRecord>>,
     /// The Migrations' names by the id that their status has.
     names: HashMap<String, String>,
     /// By name.
@@ -43,6 +45,12 @@ pub(super) struct Migrations {
 pub(super) struct Known {
     pub(super) configuration: Arc<Configuration>,
     pub(super) deleting: bool,
+}
+
+impl Migrations {
+    fn has_objects(&self, id: &str) -> bool {
+        self.deployed.of(id).next().is_some() || self.mirrored.of(id).next().is_some()
+    }
 }
 
 /// Objects of the compute cluster by the migration's id on their label.
@@ -88,16 +96,31 @@ impl Inner {
             && let Some(before) = self.migrations.records.remove(old.name())
             && let Some(id) = &before.status.id
         {
-            self.migrations.names.remove(id);
+            if change.new.is_none() && self.migrations.has_objects(id) {
+                self.migrations.lost.insert(before.name.clone(), before);
+            } else {
+                self.migrations.names.remove(id);
+            }
         }
         if let Some(record) = change.new.as_ref().and_then(|object| parse_migration(object)) {
             if let Some(id) = &record.status.id {
                 self.migrations.names.insert(id.clone(), record.name.clone());
+                // The same move of the same object has the same id: what was lost is found again.
+                self.migrations.lost.retain(|_, lost| lost.status.id.as_ref() != Some(id));
             }
             self.migrations.records.insert(record.name.clone(), Arc::new(record));
         }
         if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
             self.migration_keys(object.name(), dirty);
+        }
+    }
+
+    /// Forgets a Migration that went, once nothing of it is left.
+    pub(super) fn forget_lost(&mut self, name: &str) {
+        let id = self.migrations.lost.get(name).and_then(|lost| lost.status.id.clone());
+        if let Some(id) = id.filter(|id| !self.migrations.has_objects(id)) {
+            self.migrations.lost.remove(name);
+            self.migrations.names.remove(&id);
         }
     }
 
@@ -176,7 +199,9 @@ impl Inner {
         if change.new.is_none() && matches!(id.what, What::Mirrors(_)) {
             let waiting = self.migrations.records.values().filter(|migration| !is_over(migration));
             let names: Vec<String> = waiting.map(|migration| migration.name.clone()).collect();
-            names.iter().for_each(|name| self.migration_keys(name, dirty));
+            for name in &names {
+                self.migration_keys(name, dirty);
+            }
         }
     }
 }
@@ -202,6 +227,7 @@ fn parse_migration(object: &Object) -> Option<MigrationRecord> {
     Some(MigrationRecord {
         name: object.name().to_owned(),
         uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
         generation: object.meta.generation,
         deleting: object.is_deleting(),
         orders: annotations

@@ -155,15 +155,17 @@ impl Cache {
 
     /// All inputs of a Migration as history, and the watches that it needs and that have not begun.
     pub fn history_snapshot(&self, name: &str, keep: Duration) -> (HistorySnapshot, Vec<StoreId>) {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let mut needed = Vec::new();
         let migration = inner.migrations.records.get(name).cloned();
+        inner.forget_lost(name);
+        let of = migration.clone().or_else(|| inner.migrations.lost.get(name).cloned());
         let snapshot = HistorySnapshot {
             name: name.to_owned(),
             record: inner.record(name),
             now: now(),
             keep,
-            compute: inner.compute(migration.as_deref(), &mut needed),
+            compute: inner.compute(of.as_deref(), &mut needed),
             broker: inner.broker.clone(),
             migration,
         };

@@ -101,6 +101,28 @@ fn an_object_is_looked_at_in_the_version_in_which_it_is_brokered() {
 }
 
 #[test]
+fn what_becomes_known_in_one_version_concerns_objects_that_are_brokered_in_another() {
+    let cache = cache();
+    cache.seen(&records(), assignment(&key("a"), 2, "p", Some("q")));
+    // Its next provider has it in v2, which was not served there until now.
+    cache.state(&kind("provider#q", "v2"), State::NotServed("no CRD".into()));
+    let dirty = cache.listed(&kind("provider#q", "v2"), "5", vec![]);
+    assert_eq!(objects(&dirty), set(["a v1"]));
+    // The name that its copy needs at a third one comes free there.
+    let stranger = order(&key("a").copy_name(), 6);
+    cache.seen(&kind("provider#r", "v2"), stranger.clone());
+    assert_eq!(objects(&cache.deleted(&kind("provider#r", "v2"), &stranger)), set(["a v1"]));
+}
+
+#[test]
+fn the_end_of_a_record_concerns_the_object_in_every_version() {
+    let cache = cache();
+    let record = assignment(&key("a"), 2, "p", None);
+    cache.seen(&records(), record.clone());
+    assert_eq!(objects(&cache.deleted(&records(), &record)), set(["a v1", "a v2"]));
+}
+
+#[test]
 fn a_place_that_is_named_no_more_is_looked_at() {
     let cache = cache();
     cache.seen(&records(), assignment(&key("a"), 2, "p", Some("q")));

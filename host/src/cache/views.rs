@@ -125,7 +125,7 @@ impl Inner {
     }
 
     /// The kind of a key in its other watched versions.
-    fn other_versions(&self, key: &Key) -> impl Iterator<Item = Gvk> {
+    pub(super) fn other_versions(&self, key: &Key) -> impl Iterator<Item = Gvk> {
         let is_other = |gvk: &&Gvk| gvk.group == key.gvk.group && gvk.kind == key.gvk.kind && **gvk != key.gvk;
         self.scope.kinds.iter().filter(is_other).cloned()
     }

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use resource_broker_api::broker::Migration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -60,10 +60,10 @@ enum MigrateCommand {
 #[derive(Args, Clone, Debug)]
 struct Common {
     /// The Migration, as `kubectl get migrations` shows it
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     name: String,
     /// The broker's namespace in the coordination cluster [default: the context's]
-    #[arg(long, short, value_name = "NAMESPACE")]
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
     /// The coordination cluster's kubeconfig [default: KUBECONFIG, then ~/.kube/config, then the pod's service account]
     #[arg(long, visible_alias = "coordination-kubeconfig", value_name = "PATH")]
@@ -137,15 +137,20 @@ async fn give(common: &Common, order: &Order, place: &Place) -> Result<()> {
     if !common.wait {
         return report(common, &order, &migration, false);
     }
-    let migration = wait(&server, common, &order).await?;
+    let migration = wait(&server, common, &order, migration).await?;
     report(common, &order, &migration, true)
 }
 
-/// Waits until an order is carried out; the Migration as it is then.
-async fn wait(server: &Server, common: &Common, order: &Order) -> Result<Migration> {
+/// Waits until an order that was given to `ordered` is carried out; the Migration as it is then.
+async fn wait(server: &Server, common: &Common, order: &Order, ordered: Migration) -> Result<Migration> {
     let until = Instant::now() + common.timeout;
     loop {
-        let migration = server.read(&common.name).await?;
+        let there = server.find(&common.name).await?;
+        let is_it = there.as_ref().is_some_and(|there| there.metadata.uid == ordered.metadata.uid);
+        let Some(migration) = there.filter(|_| is_it) else {
+            order.progress_of_gone(&ordered).map_err(|why| anyhow!("the broker has not carried it out: {why}"))?;
+            return Ok(Migration { status: None, ..ordered });
+        };
         match order.progress(&migration) {
             Progress::Done => return Ok(migration),
             Progress::Refused(why) => bail!("the broker has not carried it out: {why}"),

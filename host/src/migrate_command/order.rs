@@ -92,6 +92,15 @@ impl Order {
         }
     }
 
+    /// What it means for an order that the Migration it was given to is not there any more. `ordered`: as it was then.
+    pub(super) fn progress_of_gone(&self, ordered: &Migration) -> Result<(), String> {
+        match self {
+            // The move begins anew, with a Migration of its own.
+            Self::Retry if failed_for(ordered, reason::ROLLED_BACK) => Ok(()),
+            _ => Err("the Migration is not there any more; its object was deleted, or moves anew".into()),
+        }
+    }
+
     /// Whether the broker has carried this order out.
     pub(super) fn progress(&self, migration: &Migration) -> Progress {
         let is_ordered = migration.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(self.annotation()));
@@ -263,6 +272,12 @@ mod tests {
         assert_eq!(Order::Rollback.progress(&plain("Failed", "RolledBack")), Progress::Done);
         assert!(matches!(Order::Rollback.progress(&plain("CutoverCompleted", "")), Progress::Refused(_)));
         assert_eq!(Order::Retry.progress(&plain("InitialInProgress", "")), Progress::Done);
+        let rolled_back = plain("Failed", "RolledBack");
+        assert_eq!(Order::Retry.progress_of_gone(&rolled_back), Ok(()), "the move begins with a new Migration");
+        for (order, there) in [(Order::Rollback, plain("Pending", "")), (Order::Retry, plain("Failed", "StageFailed"))]
+        {
+            assert!(order.progress_of_gone(&there).unwrap_err().contains("not there any more"), "{order:?}");
+        }
         let approve = Order::Approve(Some("copy".into()));
         for (state, done) in [("AwaitingApproval", false), ("Waiting", true), ("Running", true), ("Succeeded", true)] {
             let progress = approve.progress(&staged(&json!([{"name": "copy", "state": state}])));

@@ -52,13 +52,20 @@ impl Server {
         Ok(Self { cluster, namespace })
     }
 
-    /// A Migration as it is now.
-    pub(super) async fn read(&self, name: &str) -> Result<Migration> {
+    /// A Migration as it is now; `None` where it is not there.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Migration>> {
         let request = own::migrations().get(Some(&self.namespace), name)?;
         match self.request(request).await {
-            Ok(reply) => parse(&reply),
-            Err(error) if error.is_not_found() => Err(self.not_found(name).await),
+            Ok(reply) => parse(&reply).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Migration> {
+        match self.find(name).await? {
+            Some(migration) => Ok(migration),
+            None => Err(self.not_found(name).await),
         }
     }
 

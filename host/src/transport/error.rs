@@ -280,7 +280,7 @@ impl RequestError {
             .reason
             .filter(|reason| !reason.is_empty())
             .map_or_else(|| code.canonical_reason().unwrap_or("Unknown").to_owned(), |reason| tame(&reason));
-        let message = status.message.map(|message| tame(&message)).unwrap_or_default();
+        let message = status.message.map(|message| tame(point_of(&message))).unwrap_or_default();
         Self::Api { target, code, reason, message, retry_after: retry_after(headers) }
     }
 }
@@ -289,6 +289,11 @@ impl RequestError {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+/// What a message is about. Of a field that it does not know an API server speaks behind the whole object.
+fn point_of(message: &str) -> &str {
+    message.rfind("strict decoding error: ").map_or(message, |at| &message[at..])
 }
 
 /// A stranger's text made fit for a condition or a log line: one line, printable, short.
@@ -351,6 +356,14 @@ mod tests {
         let error = answer(503, "", "<html>down for maintenance</html>");
         assert_eq!(error.to_string(), "consumer#a: list /api/v1/pods: 503 Service Unavailable");
         assert!(error.may_have_taken_effect());
+    }
+
+    #[test]
+    fn an_unknown_field_is_named_although_the_object_stands_before_it() {
+        let object = "x".repeat(2 * MAX_MESSAGE);
+        let body =
+            format!(r#"{{"message":"Invalid value: {object}: strict decoding error: unknown field \"spec.a\""}}"#);
+        assert!(answer(422, "", &body).to_string().ends_with(r#"strict decoding error: unknown field "spec.a""#));
     }
 
     #[test]

@@ -134,7 +134,11 @@ impl Memories {
             && snapshot.record.is_known()
             && snapshot.consumer.present().is_none()
             && snapshot.record.present().is_none();
-        if is_over {
+        // It is brokered under another key, and nothing is done under this one.
+        let is_idle = fault.is_none()
+            && plan.state == State::None
+            && snapshot.record.present().is_some_and(|it| it.spec.consumer.version != key.gvk.version);
+        if is_over || is_idle {
             all.remove(key);
         }
         drop(all);

@@ -6,6 +6,7 @@ mod documents;
 mod fields;
 mod golden;
 mod lints;
+mod mishaps;
 mod moves;
 mod offers;
 mod placing;

@@ -64,7 +64,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0..3_u8).prop_map(Order),
         1 => Just(LoseMigration),
     ];
-    let providers = prop_oneof![6 => one().prop_map(Operate), 1 => one().prop_map(Worsen), 3 => Just(JobsEnd), 1 => Just(JobsFail)];
+    let providers =
+        prop_oneof![6 => one().prop_map(Operate), 1 => one().prop_map(Worsen), 3 => Just(JobsEnd), 1 => Just(JobsFail)];
     let faults = prop_oneof![
         one().prop_map(Detach),
         one().prop_map(Attach),
@@ -297,9 +298,8 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
         return check_compute(world);
     }
     let record = world.record.as_ref().ok_or_else(|| TestCaseError::fail("no record"))?;
-    let accepts = |at: &ClusterName| {
-        world.offers.get(&(at.clone(), "offers".into(), "certs".into())) == Some(&Verdict::Accepted)
-    };
+    let accepts =
+        |at: &ClusterName| world.offers.get(&(at.clone(), "offers".into(), "certs".into())) == Some(&Verdict::Accepted);
     let holder = record.provider().ok_or_else(|| TestCaseError::fail("a record without a provider"))?;
     if accepts(&holder) {
         prop_assert!(record.spec.next.is_none() && record.spec.previous.is_empty(), "not at rest: {:?}", record.spec);
@@ -388,7 +388,8 @@ fn a_process_that_is_killed_after_any_write_leaves_the_same_end() {
                 order(&mut world, 0);
                 world.wait(Duration::from_secs(3));
             }
-            converge(&mut world).unwrap_or_else(|error| panic!("killed after {killed} writes, staged {staged}: {error}"));
+            converge(&mut world)
+                .unwrap_or_else(|error| panic!("killed after {killed} writes, staged {staged}: {error}"));
             check_end(&world).unwrap_or_else(|error| panic!("killed after {killed} writes, staged {staged}: {error}"));
             let record = world.record.as_ref().map(|record| record.spec.clone());
             assert_eq!(record.as_ref().map(|spec| spec.provider.cluster.as_str()), Some("provider#berta"));

@@ -52,7 +52,9 @@ fn template(template: &Template) -> String {
         }
     };
     let mirrors = |end: &resource_broker_planner::question::Endpoint| {
-        end.related.iter().map(|mirror| format!(" {}={}", mirror.key, mirror.name)).collect::<String>()
+        let mirrors: Vec<String> =
+            end.related.iter().map(|mirror| format!(" {}={}", mirror.key, mirror.name)).collect();
+        mirrors.concat()
     };
     format!(
         "ask migration {} in {} of {}: {what} from {}{} to {}{}\n",
@@ -100,11 +102,12 @@ fn action(action: &Action, now: &Time) -> String {
         Action::CreateMigration { name, spec } => {
             format!("create migration {name}\n    {}", sorted(&serde_json::json!(spec)))
         }
-        Action::MigrationStatus { name, uid, status } => {
+        Action::MigrationStatus { name, uid, status, guards, .. } => {
             let mut rest = serde_json::json!(status);
             rest.as_object_mut().map(|rest| rest.remove("conditions"));
             let conditions = conditions(&status.conditions, now);
-            format!("report on migration {name} ({uid})\n    {}{conditions}", sorted(&rest))
+            let guards = conditional(guards);
+            format!("report on migration {name} ({uid})\n    {}{conditions}{guards}", sorted(&rest))
         }
         Action::TakeOrders { name, uid, annotations } => {
             format!("take orders off migration {name} ({uid}): {}", annotations.join(", "))

@@ -64,7 +64,15 @@ fn nowhere_to_go_is_told_with_every_refusal() {
 - pass
 "#;
     let how = ("False", reason::NO_MATCHING_OFFER);
-    let words = ["provider#nestor", "fqdn: no", "nothing is torn down", "provider#anna", "neither", "provider#berta", "too many"];
+    let words = [
+        "provider#nestor",
+        "fqdn: no",
+        "nothing is torn down",
+        "provider#anna",
+        "neither",
+        "provider#berta",
+        "too many",
+    ];
     object_says(&[SERVED, offers], ACCEPTED, how, &words);
 }
 
@@ -106,7 +114,9 @@ fn a_filter_that_cannot_judge_is_no_refusal() {
 }
 
 fn staged(stage: &str, then: &str) -> String {
-    format!("\n- configurations: {{databases: null}}\n- stages: [{stage}]\n{MOVES}- pass\n- pass\n- pass\n- pass\n{then}")
+    format!(
+        "\n- configurations: {{databases: null}}\n- stages: [{stage}]\n{MOVES}- pass\n- pass\n- pass\n- pass\n{then}"
+    )
 }
 
 #[test]
@@ -121,7 +131,11 @@ fn an_approval_that_is_awaited_says_how_it_is_given() {
 fn a_failed_migration_says_who_serves_and_which_orders_there_are() {
     let stage = staged("{name: copy, deploys: {job: Job}, timeout: 60}", "- pass\n- pass\n- wait: 60\n- pass\n");
     let words = [
-        "stage copy", "attempt 1", "timeout of 60 s", "provider#nestor serves on", "resource-broker migrate retry",
+        "stage copy",
+        "attempt 1",
+        "timeout of 60 s",
+        "provider#nestor serves on",
+        "resource-broker migrate retry",
         "resource-broker migrate rollback",
     ];
     migration_says(&[SERVED, &stage], FAILED, ("True", reason::STAGE_TIMED_OUT), &words);

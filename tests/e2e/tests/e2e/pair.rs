@@ -184,13 +184,7 @@ impl Side {
     /// The same cluster in another namespace.
     pub(crate) fn in_namespace(&self, namespace: &'static str) -> Self {
         let Self { cluster, id, client, kind, .. } = self;
-        Self {
-            cluster: Arc::clone(cluster),
-            id: id.clone(),
-            client: client.clone(),
-            kind: kind.clone(),
-            namespace,
-        }
+        Self { cluster: Arc::clone(cluster), id: id.clone(), client: client.clone(), kind: kind.clone(), namespace }
     }
 
     /// The test's objects here, or their copies.

@@ -292,6 +292,59 @@ async fn an_immutable_secret_that_is_made_anew_is_made_anew() -> TestResult {
     Ok(())
 }
 
+/// What the consumer's cluster refuses is no reason to take away what it has.
+#[tokio::test]
+async fn a_secret_stays_as_it_is_where_the_new_one_is_refused() -> TestResult {
+    let pair = Pair::new("related-refused").await?;
+    let _broker = pair.start().await?;
+    with_secret(&pair).await?;
+    let policy = format!(
+        "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}
+    resourceRules:
+    - {{apiGroups: [''], apiVersions: ['*'], resources: [secrets], operations: [CREATE, UPDATE]}}
+  validations:
+  - expression: '!has(object.data) || !(\"refused\" in object.data)'
+    message: no such key here
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec: {{policyName: {name}, validationActions: [Deny]}}
+",
+        name = pair.name,
+    );
+    pair.consumer.cluster.apply_yaml(&policy).await?;
+    let (secrets, sources) = (pair.consumer.api::<Secret>(), pair.provider.api::<Secret>());
+    let probe = json!({"metadata": {"name": "probe"}, "stringData": {"refused": "x"}});
+    let probe: Secret = serde_json::from_value(probe)?;
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    eventually("the policy to be at work", PATIENCE, || async {
+        ensure!(secrets.create(&dry_run, &probe).await.is_err(), "it is not refused");
+        Ok(())
+    })
+    .await;
+
+    let before = secrets.get("web-tls").await?;
+    let source = pair.copy_name("web-tls");
+    merge(&sources, &source, &json!({"stringData": {"key": "two", "refused": "x"}})).await?;
+    let says = |it: &DynamicObject| message(it, "Synced").contains("no such key here");
+    until(&pair.consumer.widgets(), "web", "to say so", says).await;
+    let there = secrets.get("web-tls").await?;
+    assert_eq!((there.uid(), text(&there, "key").as_deref()), (before.uid(), Some("one")));
+
+    merge(&sources, &source, &json!({"data": {"refused": null}})).await?;
+    until(&secrets, "web-tls", "the new content", |it| text(it, "key").as_deref() == Some("two")).await;
+    until(&pair.consumer.widgets(), "web", "to be well", is_well).await;
+    Ok(())
+}
+
 /// A provider need not let the broker see all its Secrets.
 #[tokio::test]
 async fn where_they_may_not_be_watched_they_are_read_one_by_one() -> TestResult {

@@ -135,7 +135,10 @@ impl World {
             answers.transform = answer(&self.transformer, || transform(question));
         }
         if !questions.elsewhere.is_empty() {
-            let one = |judge| answer(&self.filter, || self.judge(snapshot, judge)).unwrap_or_else(|| Err(PluginFailure { message: "no answer".into() }));
+            let one = |judge| {
+                answer(&self.filter, || self.judge(snapshot, judge))
+                    .unwrap_or_else(|| Err(PluginFailure { message: "no answer".into() }))
+            };
             answers.elsewhere = Some(questions.elsewhere.iter().map(one).collect());
         }
         if let Some(template) = &questions.template {

@@ -269,7 +269,10 @@ fn stage(scripted: &Scripted) -> Stage {
 fn manifests(scripted: &Scripted) -> Vec<Manifest> {
     let of = |(template, kind): (&String, &String)| {
         let (api, kind) = kind.rsplit_once('/').unwrap_or(("batch/v1", kind));
-        Manifest { template: template.clone(), body: json!({"apiVersion": api, "kind": kind, "spec": {"of": template}}) }
+        Manifest {
+            template: template.clone(),
+            body: json!({"apiVersion": api, "kind": kind, "spec": {"of": template}}),
+        }
     };
     scripted.deploys.iter().map(of).collect()
 }

@@ -80,6 +80,7 @@ pub(crate) struct Ends {
 
 /// Everything around one consumer object.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and any of them may go with any other")]
 pub(crate) struct World {
     pub(crate) key: Key,
     pub(crate) shape: Shape,
@@ -327,9 +328,10 @@ impl World {
     pub(crate) fn make_ready(&mut self, at: &ClusterName, secret: &str) {
         let kind = Gvk::new("core", "v1", "Secret");
         let name = format!("{}{secret}", self.key.consumer.copy_prefix());
-        let is_there = self.providers.get(at).is_some_and(|provider| {
-            provider.sources.contains_key(&(kind.clone(), NAMESPACE.to_owned(), name.clone()))
-        });
+        let is_there = self
+            .providers
+            .get(at)
+            .is_some_and(|provider| provider.sources.contains_key(&(kind.clone(), NAMESPACE.to_owned(), name.clone())));
         if !is_there {
             self.put_source(at, kind, &name);
         }

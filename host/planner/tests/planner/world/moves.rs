@@ -103,7 +103,11 @@ impl World {
         let lives = |at: &&ClusterName| {
             let provider = &self.providers[*at];
             let copy = provider.copy.as_ref().is_some_and(|copy| !is_deleting(copy));
-            **at != target.cluster && copy && !provider.detached && provider.copies_unread.is_none() && self.is_claimed_at(at)
+            **at != target.cluster
+                && copy
+                && !provider.detached
+                && provider.copies_unread.is_none()
+                && self.is_claimed_at(at)
         };
         if is_new && self.providers.keys().filter(lives).count() > 1 {
             self.wrongs.push(format!("{target} is a third copy"));
@@ -117,6 +121,7 @@ impl World {
         self.migration = Some(MigrationRecord {
             name: name.into(),
             uid: format!("uid-{}", self.next()),
+            resource_version: "1".into(),
             generation: Some(1),
             deleting: false,
             orders: std::collections::BTreeMap::new(),

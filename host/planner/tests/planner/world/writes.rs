@@ -13,9 +13,9 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     copy, digest, plan,
+    plan::Marks,
     plan::{Action, CopyRelated, Existing, Guard, Plan},
     related,
-    plan::Marks,
     snapshot::{Applied, Failure, Memory, Part, Record, Snapshot, Target, View, Written},
     sweep::{self, SweepSnapshot, claim},
 };
@@ -188,7 +188,8 @@ impl World {
                 self.remove(target, uid)
             }
             Action::CreateMigration { name, spec } => self.create_migration(name, spec),
-            Action::MigrationStatus { uid, status, .. } => {
+            Action::MigrationStatus { uid, status, guards, .. } => {
+                self.guard(guards)?;
                 self.migrating(uid)?.status = status.as_ref().clone();
                 Ok(true)
             }
@@ -324,7 +325,9 @@ impl World {
 
     fn apply_copy(&mut self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
         self.reachable(target, Part::Copy)?;
-        if (target, true) != (&self.key.in_version(&target.gvk.version).copy_at(&target.cluster), self.is_served(target)) {
+        if (target, true)
+            != (&self.key.in_version(&target.gvk.version).copy_at(&target.cluster), self.is_served(target))
+        {
             self.wrongs.push(format!("a copy at {target}"));
         }
         let there = self.there(target).cloned();
@@ -429,8 +432,7 @@ impl World {
         }
         document["metadata"]["resourceVersion"] = version.clone().into();
         self.memory.related.insert(place.clone(), version);
-        let cluster =
-            if part == Part::Migration { &mut self.compute.objects } else { &mut self.beside };
+        let cluster = if part == Part::Migration { &mut self.compute.objects } else { &mut self.beside };
         cluster.insert(place, document);
         Ok(true)
     }

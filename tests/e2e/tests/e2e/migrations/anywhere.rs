@@ -105,7 +105,7 @@ async fn rolled_back_in_every_state_until_it_changes() -> TestResult {
 async fn providers_detached_in_every_state() -> TestResult {
     let world = World::new("anywhere-detached").await?;
     for side in world.providers().into_iter().chain([&world.pair.consumer]) {
-        world.attach(side).await?;
+        world.attach(side)?;
     }
     let broker = world.unattached().await?;
     let stand = Stand::with(world, broker).await?;
@@ -115,7 +115,7 @@ async fn providers_detached_in_every_state() -> TestResult {
         let marker = format!("marker-{}", side.id.name);
         let other = if side.id == stand.world.first().id { stand.world.second() } else { stand.world.first() };
         stand.world.place(&marker, other).await?;
-        stand.world.attach(side).await?;
+        stand.world.attach(side)?;
         voyage::as_before(&stand).await?;
     }
     voyage::land(&stand).await?;

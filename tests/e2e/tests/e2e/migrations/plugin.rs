@@ -139,7 +139,7 @@ async fn what_a_plugin_must_not_answer_is_refused_and_told() -> TestResult {
     let there: Job = stand.deployed("order", "task").await;
     // Nobody else knows what it was about.
     plugins.remove("stager").await?;
-    stand.tells("order", reason::BLOCKED, "no Plugin makes the stages").await;
+    stand.tells("order", reason::BLOCKED, "nor a Plugin says any more").await;
     stand.serves_on("order", "marker-alone").await?;
     behave(&plugins, &json!({"stages": one, "manifests": [task()]})).await?;
     assert_eq!(stand.deployed::<Job>("order", "task").await.uid(), there.uid());

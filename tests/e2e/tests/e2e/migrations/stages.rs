@@ -1,7 +1,5 @@
 //! How single stages go: approval, time, attempts, failure, and expressions that do not work out.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -59,14 +57,14 @@ async fn approval_is_of_the_stage_that_waits_and_of_no_other() -> TestResult {
 #[tokio::test]
 async fn a_stage_that_takes_too_long_is_tried_again_and_then_fails() -> TestResult {
     let stand = Stand::new("stages-timeout").await?;
-    let stages = json!([stage("slow", &json!({"timeout": "2s", "retries": 2, "progress": true}))]);
+    let stages = json!([stage("slow", &json!({"timeout": "5s", "retries": 1, "progress": true}))]);
     stand.configure(&stages).await?;
     stand.world.place("order", stand.world.first()).await?;
     stand.world.send("order", stand.world.second()).await?;
     let told = stand.fails("order", reason::STAGE_TIMED_OUT).await;
-    assert!(told.contains("stage slow failed at attempt 3") && told.contains("timeout of 2 s"), "{told}");
+    assert!(told.contains("stage slow failed at attempt 2") && told.contains("timeout of 5 s"), "{told}");
     let stage = stand.stage("order", "slow", StageState::Failed).await;
-    assert_eq!(stage.attempt, 3);
+    assert_eq!(stage.attempt, 2);
     assert!(stage.message.is_some_and(|message| message.contains("timeout")));
     // What it deployed is there to be looked at, and the old provider serves.
     let left: ConfigMap = stand.deployed("order", "work").await;
@@ -90,10 +88,7 @@ async fn a_stage_that_takes_too_long_is_tried_again_and_then_fails() -> TestResu
     stand.is_clean().await;
     let chronicle = stand.judge().await?;
 
-    // Each attempt deployed it anew, and none began before its predecessor had had its time.
-    let uids: BTreeSet<_> =
-        chronicle.sights.iter().filter(|it| it.kind == "ConfigMap" && !it.gone).map(|it| it.object.uid()).collect();
-    assert!(uids.len() >= 4, "{uids:?}");
+    // No attempt began before its predecessor had had its time.
     let migrations = chronicle.sights.iter().filter(|it| it.kind == "Migration");
     let mut attempts: Vec<(u64, i64)> = migrations
         .filter_map(|it| {
@@ -103,8 +98,8 @@ async fn a_stage_that_takes_too_long_is_tried_again_and_then_fails() -> TestResu
         })
         .collect();
     attempts.dedup_by_key(|(attempt, _)| *attempt);
-    for pair in attempts.windows(2).take(2) {
-        assert!(pair[1].1 - pair[0].1 >= 2, "an attempt began too early: {attempts:?}");
+    for pair in attempts.windows(2).take(1) {
+        assert!(pair[1].1 - pair[0].1 >= 5, "an attempt began too early: {attempts:?}");
     }
     Ok(())
 }

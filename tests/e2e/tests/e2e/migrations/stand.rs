@@ -130,13 +130,13 @@ impl Stand {
     }
 
     /// Waits until a stage is in a state, and returns what the Migration says of it.
-    pub(super) async fn stage(&self, object: &str, stage: &str, state: StageState) -> StageStatus {
+    pub(super) async fn stage(&self, object: &str, name: &str, state: StageState) -> StageStatus {
         let migration = self
-            .until(object, &format!("to have stage {stage} {state:?}"), |it| {
-                stage_of(it, stage).is_some_and(|stage| stage.state == state)
+            .until(object, &format!("to have stage {name} {state:?}"), |it| {
+                stage_of(it, name).is_some_and(|stage| stage.state == state)
             })
             .await;
-        stage_of(&migration, stage).cloned().unwrap_or_default()
+        stage_of(&migration, name).cloned().unwrap_or_default()
     }
 
     /// Waits until an object's Migration says that it waits for this reason, with this in its message, which is returned.

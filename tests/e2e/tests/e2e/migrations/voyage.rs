@@ -1,5 +1,6 @@
 //! One configuration that has everything in it, objects that stop at any point of it, and a crew that brings them to its end.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,6 +12,7 @@ use resource_broker_api::broker::{MigrationState, StageState};
 use resource_broker_api::conditions::reason;
 use resource_broker_api::{Migration, keys};
 use resource_broker_harness::eventually;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -261,25 +263,26 @@ struct Hands {
 
 impl Hands {
     async fn help(&self) -> Result<()> {
-        let params = PatchParams::default();
         for migration in self.migrations.list(&ListParams::default()).await? {
-            let status = status_of(&migration);
-            let Some(stage) = status.stages.last() else { continue };
-            let copy = &migration.spec.to.name;
+            let Some(stage) = status_of(&migration).stages.pop() else { continue };
             if stage.state == StageState::AwaitingApproval {
-                let change = json!({"metadata": {"annotations": {keys::MIGRATION_APPROVE: stage.name}}});
-                self.migrations.patch(&migration.name_any(), &params, &Patch::Merge(&change)).await?;
+                annotate(&self.migrations, &migration.name_any(), keys::MIGRATION_APPROVE, &stage.name).await;
             }
             if stage.state == StageState::Waiting {
-                let change = json!({"metadata": {"annotations": {GO: "yes"}}});
-                self.copies.patch(copy, &params, &Patch::Merge(&change)).await?;
+                annotate(&self.copies, &migration.spec.to.name, GO, "yes").await;
             }
         }
         for map in self.maps.list(&ListParams::default().labels(keys::MIGRATION_STAGE)).await? {
             let change = json!({"metadata": {"uid": map.uid()}, "data": {"done": "yes"}});
             // It may be gone by now.
-            let _ = self.maps.patch(&map.name_any(), &params, &Patch::Merge(&change)).await;
+            let _ = self.maps.patch(&map.name_any(), &PatchParams::default(), &Patch::Merge(&change)).await;
         }
         Ok(())
     }
+}
+
+/// Annotates what may be gone by now.
+async fn annotate<K: Clone + Debug + DeserializeOwned>(objects: &Api<K>, name: &str, key: &str, value: &str) {
+    let change = json!({"metadata": {"annotations": {key: value}}});
+    let _ = objects.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await;
 }

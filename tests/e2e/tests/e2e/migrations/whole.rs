@@ -23,7 +23,7 @@ use crate::operator::{Manner, secret_of};
 use crate::pair::{gone, until};
 
 /// Stages with everything that a template may be.
-fn stages(kind: &TestKind) -> Value {
+fn everything(kind: &TestKind) -> Value {
     json!([
         {
             "name": "dump",
@@ -81,7 +81,7 @@ async fn an_object_goes_through_every_state_and_stage() -> TestResult {
     let stand = Stand::on(world, |broker| broker).await?;
     let world = &stand.world;
     let (first, second) = (world.first(), world.second());
-    stand.configure(&stages(&world.pair.kind)).await?;
+    stand.configure(&everything(&world.pair.kind)).await?;
     world.place("order", first).await?;
     world.operators[1].behave(not_available());
     world.send("order", second).await?;
@@ -173,10 +173,10 @@ async fn an_object_goes_through_every_state_and_stage() -> TestResult {
     }
     assert!(times.is_sorted(), "{times:?}");
     assert!(condition(&migration, "Failed").is_none(), "{:?}", migration.status);
-    let status = status_of(&migration);
-    let names: Vec<&str> = status.stages.iter().map(|stage| stage.name.as_str()).collect();
+    let done = status_of(&migration).stages;
+    let names: Vec<&str> = done.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names, ["dump", "restore", "tidy"]);
-    for stage in &status.stages {
+    for stage in &done {
         assert_eq!((stage.state, stage.attempt), (StageState::Succeeded, 1), "{stage:?}");
         assert!(stage.started_at.is_some() && stage.completed_at >= stage.started_at, "{stage:?}");
     }

@@ -342,11 +342,14 @@ fn plain(data: &Value) -> Value {
     data.into_iter().map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes.0).into_owned())).collect()
 }
 
-/// Takes out when stages began and ended.
+/// Takes out when stages began and ended, and brings conditions into one order: they stand as they first came.
 fn forget_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|field, _| !["startedAt", "completedAt"].contains(&field.as_str()));
+            if let Some(Value::Array(conditions)) = fields.get_mut("conditions") {
+                conditions.sort_by_key(|condition| condition["type"].to_string());
+            }
             fields.values_mut().for_each(forget_times);
         }
         Value::Array(items) => items.iter_mut().for_each(forget_times),

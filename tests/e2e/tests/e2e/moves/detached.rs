@@ -19,7 +19,7 @@ async fn attached(name: &'static str) -> anyhow::Result<(World, Witness, Broker)
     let world = World::new(name).await?;
     let witness = world.witness().await?;
     for side in world.providers().into_iter().chain([&world.pair.consumer]) {
-        world.attach(side).await?;
+        world.attach(side)?;
     }
     let broker = world.unattached().await?.start().await?;
     world.place("order", world.first()).await?;
@@ -45,7 +45,7 @@ async fn the_old_provider_before_the_move() -> TestResult {
     world.place("marker", second).await?;
     let record = world.record("order").await?;
     assert_eq!((record.spec.provider.cluster, record.spec.next), (first.id.to_string(), None), "it moved by itself");
-    world.attach(first).await?;
+    world.attach(first)?;
     world.arrived("order", first).await;
     assert_eq!(world.copied("order", first).await.uid(), copy.uid());
     world.judge(&witness, &broker, &Terms::default()).await?;
@@ -64,7 +64,7 @@ async fn the_old_provider_while_the_new_copy_is_not_ready() -> TestResult {
     handed_over(&world, second).await;
     assert_eq!(world.record("order").await?.spec.previous.len(), 1, "the detached provider is remembered");
     assert!(world.copied("order", first).await.metadata.deletion_timestamp.is_none());
-    world.attach(first).await?;
+    world.attach(first)?;
     world.arrived("order", second).await;
     world.judge(&witness, &broker, &Terms::default()).await?;
     Ok(())
@@ -81,7 +81,7 @@ async fn the_old_provider_after_the_hand_over() -> TestResult {
     world.detach(first, &broker).await?;
     world.operators[0].behave(Manner { holds: Hold::UntilTidied, ..Manner::signing() });
     world.place("marker", second).await?;
-    world.attach(first).await?;
+    world.attach(first)?;
     world.arrived("order", second).await;
     world.judge(&witness, &broker, &Terms::default()).await?;
     Ok(())
@@ -99,7 +99,7 @@ async fn the_new_provider_before_its_copy_is_ready() -> TestResult {
     world.place("marker", first).await?;
     assert_eq!(world.served_by("order").await?.as_deref(), Some(first.id.name.as_str()));
     assert_eq!(world.copied("order", second).await.uid(), copy.uid());
-    world.attach(second).await?;
+    world.attach(second)?;
     world.arrived("order", second).await;
     world.judge(&witness, &broker, &Terms::default()).await?;
     Ok(())
@@ -118,7 +118,7 @@ async fn the_consumer_during_the_move() -> TestResult {
         copy.data["status"]["status"] == "Available"
     })
     .await;
-    world.attach(&world.pair.consumer).await?;
+    world.attach(&world.pair.consumer)?;
     world.arrived("order", second).await;
     world.judge(&witness, &broker, &Terms::default()).await?;
     Ok(())
@@ -133,7 +133,7 @@ async fn the_consumer_while_its_object_is_deleted() -> TestResult {
     world.copied("order", second).await;
     world.detach(&world.pair.consumer, &broker).await?;
     world.pair.consumer.delete("order").await?;
-    world.attach(&world.pair.consumer).await?;
+    world.attach(&world.pair.consumer)?;
     world.vanished("order").await;
     gone(&world.pair.records, &world.pair.record_name("order")).await;
     world.judge(&witness, &broker, &Terms::default()).await?;
