@@ -9,7 +9,12 @@ use resource_broker_api::{
     keys,
     names::Gvk,
 };
-use resource_broker_planner::{question::Verdict, snapshot::Memory};
+use resource_broker_planner::{
+    history,
+    plan::Action,
+    question::Verdict,
+    snapshot::{Memory, View},
+};
 
 use crate::{
     script,
@@ -231,4 +236,20 @@ fn a_provider_that_takes_the_object_in_its_own_version_again_is_gone_to() {
     world.wait(Duration::from_secs(11));
     world.pass();
     assert_eq!((next(&world).cluster.as_str(), next(&world).version), ("provider#anna", None));
+}
+
+#[test]
+fn what_a_deleted_migration_had_in_compute_goes_with_its_move_and_not_before() {
+    let world = run(&[SERVED, STAGES, CHANGED, AT_ANNA, "- pass\n- pass\n- pass\n- pass\n- pass\n"]);
+    let mut snapshot = world.history_snapshot();
+    let there = snapshot.compute.deployed.len() + snapshot.compute.mirrored.len();
+    assert!(there > 0, "nothing has been deployed or mirrored yet");
+    snapshot.migration = None;
+    assert_eq!(history::plan(&snapshot).actions().count(), 0, "it is made anew, and needs what it had");
+    snapshot.record = View::Absent;
+    let plan = history::plan(&snapshot);
+    assert!(plan.actions().all(|action| matches!(action, Action::Delete { .. })));
+    assert_eq!(plan.actions().count(), there);
+    snapshot.record = View::Unknown { why: "not yet".into(), failing: false };
+    assert_eq!(history::plan(&snapshot).actions().count(), 0, "whether it moves is not known");
 }
