@@ -69,7 +69,7 @@ pub struct MigrationStage {
     pub timeout: Option<String>,
     /// How often the stage is tried again after an attempt that failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
+    #[schemars(schema_with = "schema::count")]
     pub retries: Option<u32>,
     /// Whether a person has to approve the stage before it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
