@@ -87,10 +87,10 @@ test: toolchain ## Run every test; TEST_ARGS=name runs one
 	@$(build_all)
 	@cargo test --workspace --no-run
 	$(call step,testing the plugins)
-	@cargo test $(PLUGINS) --workspace $(TEST_ARGS)
+	@cargo test $(PLUGINS) --workspace --no-fail-fast $(TEST_ARGS)
 	@$(if $(TEST_ARGS),,$(MAKE) test-plugins)
 	$(call step,testing everything else)
-	@$(with_assets) cargo test --workspace $(TEST_ARGS)
+	@$(with_assets) cargo test --workspace --no-fail-fast $(TEST_ARGS)
 
 # The plugins' own tests run natively: here the same cases are asked of the components, in the sandbox.
 .PHONY: test-plugins

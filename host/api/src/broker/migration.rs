@@ -100,7 +100,8 @@ pub struct StageStatus {
     /// How far it is.
     pub state: StageState,
     /// Which attempt this is, from one.
-    #[schemars(schema_with = "schema::count")]
+    #[serde(default)]
+    #[schemars(!default, schema_with = "schema::count")]
     pub attempt: u32,
     /// When this attempt began; its timeout counts from then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
