@@ -5,9 +5,10 @@ mod common;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use common::{accepting, api, guests, serve, shared};
+use common::{accepting, api, guests, sandbox, serve, shared};
 use resource_broker_sandbox::{
-    ApiName, CallError, Deployed, Endpoint, FieldError, Manifest, MigrationContext, Role, Sandbox, Stage, StageOutcome,
+    ApiName, CallError, Deployed, Endpoint, FieldError, Limits, Manifest, MigrationContext, Role, Sandbox,
+    SandboxConfig, Stage, StageOutcome,
 };
 use serde_json::{Value, json};
 
@@ -112,7 +113,7 @@ async fn what_is_wrong_with_a_configuration_is_told_with_its_place() {
     assert_eq!(plugin, "standard-migration");
     let problem = |path: &str, message: &str| FieldError { path: path.to_owned(), message: message.to_owned() };
     let expected = [
-        problem("stages.0.timeout", r#"stage "copy", timeout: "soon" is not a duration, such as 90s, 1h30m or 250ms"#),
+        problem("stages.0.timeout", r#"stage "copy", timeout: "soon" is not a duration, such as 90s or 1h30m"#),
         problem(
             "stages.0.successConditions.1",
             "stage \"copy\", successConditions.1, `jobb.status.succeeded == 1`, column 1: there is no variable \"jobb\"; there \
@@ -214,12 +215,32 @@ async fn however_deep_an_expression_is_there_is_an_answer() {
             ("", "'a'.matches('", "(a*)*"),
         ] {
             let text = format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
-            match condition(&text).await {
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.category(), "refused", "{depth} of {open}{close}: {error}"),
+            let configuration = json!({"stages": [{"name": "copy", "successConditions": [&text]}]}).to_string();
+            let judged = shared().validate_migration(&api("deep"), configuration).await;
+            for error in [condition(&text).await.err(), judged.err()].into_iter().flatten() {
+                assert_eq!(error.category(), "refused", "{depth} of {open}{close}: {error}");
             }
         }
     }
+}
+
+/// What has no variables is evaluated when a configuration is judged, within the same limits.
+#[tokio::test]
+async fn what_grows_without_variables_is_stopped_when_a_configuration_is_judged() {
+    let text = format!("'x'{} == 'x'", ".replace('x', 'xxxxxxxxxx')".repeat(12));
+    let configuration = json!({"stages": [{"name": "copy", "successConditions": [text]}]}).to_string();
+    let error = shared().validate_migration(&api("grows"), configuration).await.unwrap_err();
+    assert!(["deadline", "memory"].contains(&error.category()), "{error}");
+    common::assert_others_are_answered(&shared()).await;
+}
+
+#[tokio::test]
+async fn a_pattern_that_is_too_large_is_told() {
+    let stages = json!([{"name": "copy", "preconditions": ["from.spec.x.matches('(a{1000}){1000}')"]}]);
+    let error = shared().validate_migration(&guests(), json!({"stages": stages}).to_string()).await.unwrap_err();
+    let CallError::Refused { problems, .. } = error else { panic!("{error}") };
+    let expected = "column 21: \"(a{1000}){1000}\" is no pattern: compiled regex exceeded size limit";
+    assert!(problems.len() == 1 && problems[0].message.contains(expected), "{problems:?}");
 }
 
 #[tokio::test]
@@ -238,5 +259,9 @@ async fn a_large_configuration_is_judged_in_time() {
             })
         })
         .collect();
-    assert_eq!(shared().validate_migration(&guests(), json!({"stages": stages}).to_string()).await, Ok(()));
+    // Not the default of 1 s: other tests share the processors.
+    let limits = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
+    let patient = sandbox(SandboxConfig { limits, ..SandboxConfig::default() });
+    let configuration = json!({"stages": stages}).to_string();
+    assert_eq!(patient.validate_migration(&guests(), configuration).await, Ok(()));
 }

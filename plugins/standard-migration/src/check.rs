@@ -1,13 +1,13 @@
-//! Whether every expression of a stage compiles, before any of them is needed.
+//! Whether every expression of a stage makes sense, before any of them is needed.
 
 use resource_broker_sdk::Problems;
 
 use crate::configuration::{StageSpec, Template};
-use crate::expression::{FROM, Flaw, Language, MIGRATION, TO, shorten};
+use crate::expression::{FROM, Language, MIGRATION, Purpose, Scope, TO, shorten};
 use crate::template::{self, Piece};
 
-/// Adds what is wrong with a stage's expressions.
-pub(crate) fn stage(language: &Language, stage: &StageSpec, problems: &mut Problems) {
+/// Adds what is wrong with a stage's expressions. `nothing` is a scope without variables.
+pub(crate) fn stage(language: &Language, nothing: &Scope, stage: &StageSpec, problems: &mut Problems) {
     let copies = [FROM, TO];
     let deployed: Vec<String> = stage.templates.iter().map(Template::variable).collect();
     let with_deployed: Vec<&str> = copies.into_iter().chain(deployed.iter().map(String::as_str)).collect();
@@ -16,29 +16,27 @@ pub(crate) fn stage(language: &Language, stage: &StageSpec, problems: &mut Probl
         ("successConditions", &stage.success_conditions, &with_deployed),
     ] {
         for (index, text) in conditions.iter().enumerate() {
-            for flaw in condition_flaws(language, text, variables) {
+            for flaw in language.check(text, variables, Purpose::Condition, nothing) {
                 let field = format!("{field}.{index}");
                 problems.push(format!("{}.{field}", stage.path), about(&stage.name, &field, text, &flaw.to_string()));
             }
         }
     }
     for template in &stage.templates {
-        template::each_string(template, |field, text| string(language, stage, field, text, problems));
-    }
-}
-
-fn condition_flaws(language: &Language, text: &str, variables: &[&str]) -> Vec<Flaw> {
-    match language.compile(text, variables) {
-        Ok(expression) if expression.is_never_boolean() => {
-            vec![Flaw::without_place("a condition has to be true or false, and this is neither")]
-        }
-        Ok(_) => Vec::new(),
-        Err(flaws) => flaws,
+        template::each_string(template, |field, text| {
+            string(language, nothing, stage, (field, text), problems);
+        });
     }
 }
 
 /// A string of a template.
-fn string(language: &Language, stage: &StageSpec, field: &str, text: &str, problems: &mut Problems) {
+fn string(
+    language: &Language,
+    nothing: &Scope,
+    stage: &StageSpec,
+    (field, text): (&str, &str),
+    problems: &mut Problems,
+) {
     let path = format!("{}.{field}", stage.path);
     let pieces = match template::pieces(text) {
         Ok(pieces) => pieces,
@@ -46,7 +44,7 @@ fn string(language: &Language, stage: &StageSpec, field: &str, text: &str, probl
     };
     for piece in pieces {
         let Piece::Expression(expression) = piece else { continue };
-        for flaw in language.compile(expression, &[FROM, TO, MIGRATION]).err().unwrap_or_default() {
+        for flaw in language.check(expression, &[FROM, TO, MIGRATION], Purpose::Value, nothing) {
             let what = format!("{flaw}; where ${{ is meant as it stands, as in a shell's script, write $${{");
             problems.push(path.clone(), about(&stage.name, field, expression, &what));
         }

@@ -6,12 +6,15 @@ use resource_broker_sdk::duration::Duration;
 use resource_broker_sdk::{Document, Error, Problems, Stage, escape_key};
 use serde_json::{Map, Value};
 
+use crate::cluster::is_cluster_wide;
 use crate::expression::{FROM, MIGRATION, RESERVED, TO};
 
 /// The most stages, and the most templates of one.
 const COUNT: usize = 64;
 /// The longest DNS label.
 const LABEL: usize = 63;
+/// A timeout's grain: stages are timed in seconds.
+const SECOND: i64 = 1_000_000_000;
 const LABEL_IS: &str = "at most 63 lower-case letters, digits and dashes, with no dash at either end";
 /// What the broker's own labels and annotations begin with.
 const OWN: &str = "broker.platform-mesh.io/";
@@ -113,6 +116,21 @@ impl Configuration {
     }
 }
 
+/// Says what is missing of the kinds that objects move from and to.
+pub(crate) fn endpoints(spec: &Document<'_>, problems: &mut Problems) -> Result<(), Error> {
+    let spec: Value = spec.parse("")?.unwrap_or_default();
+    for side in ["from", "to"] {
+        let Some(kind) = spec.get(side).filter(|kind| !kind.is_null()) else { continue };
+        for field in ["version", "kind"] {
+            if kind.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                let message = format!("{side}.{field}: it is missing, and without it no kind is meant");
+                problems.push(format!("{side}.{field}"), message);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads one stage.
 struct Reader<'p> {
     path: String,
@@ -208,29 +226,22 @@ impl<'p> Reader<'p> {
             self.wrong("timeout", &format!("{value} is not a duration as a string, such as \"90s\" or \"1h30m\""));
             return None;
         };
-        let duration: Duration = match text.parse() {
-            Ok(duration) => duration,
-            Err(error) => {
-                self.wrong("timeout", &error.to_string());
-                return None;
+        let wrong = match text.parse().map(Duration::nanos) {
+            Err(_) if text.ends_with(['d', 'w']) => {
+                format!("{text:?} is not a duration, such as 90s or 1h30m; write days as hours, such as 168h")
             }
+            Err(_) => format!("{text:?} is not a duration, such as 90s or 1h30m"),
+            Ok(..=0) => format!("{text} is no time at all; leave it out for a stage that may take any"),
+            Ok(nanos) if nanos % SECOND != 0 => {
+                format!("{text} cannot be kept: it is counted in whole seconds, and 1s is the least there is")
+            }
+            Ok(nanos) => match u32::try_from(nanos / SECOND) {
+                Ok(seconds) => return Some(seconds),
+                Err(_) => format!("{text} is more than a century; leave it out for a stage that may take any"),
+            },
         };
-        // Whole seconds: a stage gets what it asks for, or a little more.
-        let seconds = duration.nanos().max(0).unsigned_abs().div_ceil(1_000_000_000);
-        match u32::try_from(seconds) {
-            Ok(seconds @ 1..) => Some(seconds),
-            Ok(0) => {
-                self.wrong("timeout", &format!("{text} is no time at all; leave it out for a stage that may take any"));
-                None
-            }
-            Err(_) => {
-                self.wrong(
-                    "timeout",
-                    &format!("{text} is more than a century; leave it out for a stage that may take any"),
-                );
-                None
-            }
-        }
+        self.wrong("timeout", &wrong);
+        None
     }
 
     fn retries(&mut self, value: Option<&Value>) -> u32 {
@@ -311,6 +322,7 @@ impl<'p> Reader<'p> {
                 None => self.wrong(&path, &format!("a manifest needs one, such as {example}")),
             }
         }
+        self.kind(field, body);
         match body.get("metadata") {
             None | Some(Value::Null) => {}
             Some(Value::Object(metadata)) => {
@@ -318,6 +330,23 @@ impl<'p> Reader<'p> {
                 self.metadata(&format!("{field}.metadata.annotations"), metadata.get("annotations"));
             }
             Some(_) => self.wrong(&format!("{field}.metadata"), "it has to be an object"),
+        }
+    }
+
+    /// Refuses kinds of which it is known that a stage cannot deploy them.
+    fn kind(&mut self, field: &str, body: &Map<String, Value>) {
+        let (Some(api_version), Some(kind)) =
+            (body.get("apiVersion").and_then(Value::as_str), body.get("kind").and_then(Value::as_str))
+        else {
+            return;
+        };
+        let path = format!("{field}.kind");
+        if is_cluster_wide(api_version, kind) {
+            let message =
+                format!("a {kind} lives in no namespace, and stages deploy into one: make it yourself, beforehand");
+            self.wrong(&path, &message);
+        } else if kind == "List" || kind.ends_with("List") && body.contains_key("items") {
+            self.wrong(&path, &format!("a {kind} is many objects: make a template of each"));
         }
     }
 

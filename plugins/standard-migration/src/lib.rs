@@ -6,7 +6,7 @@
 //! ```text
 //! configuration   spec as JSON → stages, and all that is wrong with their form
 //!      │
-//! check           every expression of every stage: does it compile, are its variables there
+//! check           every expression of every stage: does it compile, can it have a value
 //!      │
 //! template        strings with ${…} → pieces → objects
 //! condition       how a stage stands
@@ -16,6 +16,7 @@
 //! ```
 
 mod check;
+mod cluster;
 mod condition;
 mod configuration;
 mod expression;
@@ -39,10 +40,12 @@ impl Plugin for StandardMigration {}
 
 impl MigrationTemplate for StandardMigration {
     fn validate(configuration: &Document<'_>) -> Result<(), Error> {
-        let (configuration, mut problems) = Configuration::read(configuration)?;
+        let (stages, mut problems) = Configuration::read(configuration)?;
+        configuration::endpoints(configuration, &mut problems)?;
         let language = Language::new()?;
-        for stage in &configuration.stages {
-            check::stage(&language, stage, &mut problems);
+        let nothing = language.scope()?;
+        for stage in &stages.stages {
+            check::stage(&language, &nothing, stage, &mut problems);
         }
         problems.finish()
     }

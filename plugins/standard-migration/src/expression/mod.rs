@@ -1,21 +1,27 @@
 //! CEL as it is spoken in a `MigrationConfiguration`: expressions are compiled, evaluated, and their errors put in words.
 
+mod blame;
+mod judge;
+mod kinds;
 mod missing;
 mod names;
+mod usage;
 mod words;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use cel::common::ast::{Expr, IdedExpr, SourceInfo};
 use cel::extractors::This;
 use cel::{Context, Env, ExecutionError, Program, Value, extensions};
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 use resource_broker_sdk::Error;
 use serde_json::Value as Json;
 
 use crate::value;
 
+pub(crate) use judge::Purpose;
 pub(crate) use words::shorten;
 
 /// The copy that is left.
@@ -51,6 +57,9 @@ pub(crate) const RESERVED: [&str; 20] = [
 
 /// The longest expression in bytes: one that is longer is better several, and what parses it goes deeper with its length.
 const LONGEST: usize = 2048;
+
+/// The most bytes that a pattern may take once it is read.
+const LARGEST_PATTERN: usize = 1 << 20;
 
 /// The language: types, functions and macros.
 pub(crate) struct Language {
@@ -94,16 +103,33 @@ impl Language {
             return Err(vec![Flaw::without_place(message)]);
         }
         let program = self.env.compile(text).map_err(|errors| vec![words::syntax(text, &errors.errors)])?;
-        let flaws = names::unknown(&program, text, variables);
+        let flaws = names::unknown(&program, variables);
         if flaws.is_empty() { Ok(Expression { program }) } else { Err(flaws) }
+    }
+
+    /// Everything that is wrong with an expression that may refer to these variables, whatever they are. `nothing` is a scope
+    /// without any.
+    pub(crate) fn check(&self, text: &str, variables: &[&str], purpose: Purpose, nothing: &Scope) -> Vec<Flaw> {
+        match self.compile(text, variables) {
+            Ok(expression) => judge::flaws(&expression.program, purpose, nothing),
+            Err(flaws) => flaws,
+        }
     }
 }
 
 /// `TEXT.matches(PATTERN)`: whether a part of the text is as the pattern says.
 #[expect(clippy::needless_pass_by_value, reason = "CEL hands its arguments over")]
-fn matches(This(text): This<Arc<String>>, pattern: Arc<String>) -> Result<bool, ExecutionError> {
-    let pattern = Regex::new(&pattern).map_err(|error| ExecutionError::function_error("matches", error))?;
+fn matches(This(text): This<Arc<String>>, text_of_pattern: Arc<String>) -> Result<bool, ExecutionError> {
+    let pattern = pattern(&text_of_pattern).map_err(|why| ExecutionError::function_error("matches", why))?;
     Ok(pattern.is_match(&text))
+}
+
+/// Reads a pattern; or says what is wrong with it.
+fn pattern(text: &str) -> Result<Regex, String> {
+    RegexBuilder::new(text)
+        .size_limit(LARGEST_PATTERN)
+        .build()
+        .map_err(|error| format!("{:?} is no pattern: {error}", shorten(text)))
 }
 
 /// What expressions see.
@@ -138,14 +164,15 @@ impl Expression {
         self.program.execute(&scope.context).map_err(|error| {
             match missing::of(&error, self.program.expression(), &scope.values) {
                 Some(what) => Failure::Missing(what),
-                None => Failure::Wrong(words::execution(&error)),
+                None => Failure::Wrong(self.wrong(scope, &error)),
             }
         })
     }
 
-    /// Whether it is plain that its value is neither true nor false, whatever the variables are.
-    pub(crate) fn is_never_boolean(&self) -> bool {
-        names::is_never_boolean(&self.program.expression().expr)
+    /// What is wrong, and where.
+    fn wrong(&self, scope: &Scope, error: &ExecutionError) -> String {
+        let culprit = blame::innermost(self.program.expression(), &scope.context, error);
+        Flaw::new(Place::of(&self.program, culprit), words::execution(error)).to_string()
     }
 }
 
@@ -208,6 +235,26 @@ impl Place {
         let before = text.get(..offset).unwrap_or(text);
         let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self { line: before.matches('\n').count() + 1, column: before[line_begin..].chars().count() + 1 }
+    }
+
+    /// Where a part of a program is.
+    fn of(program: &Program, part: &IdedExpr) -> Option<Self> {
+        let name = match &part.expr {
+            Expr::Call(call) => &call.func_name,
+            _ => "",
+        };
+        Self::of_name(program.source_info(), part.id, name)
+    }
+
+    /// Where the part of this number is, or the function's name that it begins with.
+    fn of_name(source: &SourceInfo, id: u64, name: &str) -> Option<Self> {
+        let (start, _) = source.offset_for(id)?;
+        let text = source.source.as_str();
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let (before, after) = text.split_at_checked(start).unwrap_or((text, ""));
+        // A call's place is its bracket, and a field's is its dot.
+        let start = before.trim_end().strip_suffix(name).filter(|_| !name.is_empty()).map_or(start, str::len);
+        Some(Self::at(text, if name.is_empty() && after.starts_with('.') { start + 1 } else { start }))
     }
 
     /// Whether nothing of `text` follows.
