@@ -12,12 +12,13 @@ use http::Request;
 use resource_broker_api::{
     broker::{AssignmentSpec, MigrationState},
     conditions::reason,
+    keys,
     names::{ClusterName, Gvk, Role},
     object::Object,
 };
 use serde_json::{Value, json};
 
-use self::faults::{failed, fault, is_absent, lacks_namespace, unaddressable};
+use self::faults::{failed, fault, is_absent, lacks_namespace, refused, unaddressable};
 use crate::{
     cache::{Cache, WorkKey, own},
     clusters::ClusterSet,
@@ -107,6 +108,7 @@ impl Apply {
                 });
                 let request = own::records().create(Some(&self.namespace), &body);
                 self.write(&self.record_target(name), request, part).await?;
+                tracing::info!(assignment = name, provider = spec.provider.cluster, "made the Assignment");
                 Ok(vec![])
             }
             Action::UpdateRecord { name, uid, generation, spec, budget, guards } => {
@@ -127,7 +129,10 @@ impl Apply {
                 let migrations = own::migrations();
                 let body = json!({
                     "apiVersion": migrations.gvk.api_version(), "kind": migrations.gvk.kind,
-                    "metadata": {"name": name, "namespace": self.namespace}, "spec": spec,
+                    "metadata": {
+                        "name": name, "namespace": self.namespace, "finalizers": [keys::MIGRATION_FINALIZER],
+                    },
+                    "spec": spec,
                 });
                 let request = migrations.create(Some(&self.namespace), &body);
                 self.write(&self.migration_target(name), request, part).await?;
@@ -147,7 +152,11 @@ impl Apply {
                     annotations.iter().map(|annotation| ((*annotation).to_owned(), Value::Null)).collect();
                 let change = json!({"metadata": {"uid": uid, "annotations": none}});
                 self.patch(&self.migration_target(name), "", Patch::Merge, &change, part).await?;
+                tracing::info!(migration = name, orders = annotations.join(", "), "took orders off");
                 Ok(vec![])
+            }
+            Action::ReleaseMigration { name, uid, resource_version, keep } => {
+                self.release(&self.migration_target(name), uid, resource_version, keep).await
             }
             Action::DeleteMigration { name, uid, guards } => {
                 self.guards(guards).await?;
@@ -161,6 +170,11 @@ impl Apply {
                     "metadata": {"uid": uid, "finalizers": [finalizer], "annotations": annotations},
                 });
                 self.patch(target, "", Patch::Apply { force: true }, &body, part).await?;
+                Ok(vec![])
+            }
+            Action::Unmark { target, uid, annotation } => {
+                let change = json!({"metadata": {"uid": uid, "annotations": {*annotation: null}}});
+                self.patch(target, "", Patch::Merge, &change, part).await?;
                 Ok(vec![])
             }
             Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
@@ -180,6 +194,9 @@ impl Apply {
             Action::Delete { target, uid, guards } => {
                 self.guards(guards).await?;
                 let ended = self.delete(target, uid, part).await?;
+                if target.cluster.role == Role::Provider {
+                    tracing::info!(copy = %target, "deleted the copy");
+                }
                 Ok(if ended { gone(target, uid) } else { vec![] })
             }
             Action::Event(_) if !self.leadership.is_leader() => Err(Fault::NotLeading),
@@ -312,6 +329,7 @@ impl Apply {
                 Ok(true)
             }
             Err(error) if error.is_conflict() => self.look_again(target, part).await.map(|_| false),
+            Err(error) if part == Part::Migration => Err(refused(&format!("the deletion of {target}"), &error, part)),
             Err(error) => Err(fault(&error, part)),
         }
     }
@@ -326,6 +344,10 @@ impl Apply {
                     self.is_not_named(name, copy).await?;
                     continue;
                 }
+                Guard::Lives(target, uid) => {
+                    self.lives(target, uid).await?;
+                    continue;
+                }
             };
             let there = self.read(&target, Part::Delete).await?;
             let holds = there.as_ref().is_none_or(|there| uid.is_some_and(|uid| there.uid() != uid));
@@ -337,6 +359,31 @@ impl Apply {
             }
         }
         Ok(())
+    }
+
+    /// Something counts on this object's being there.
+    async fn lives(&self, target: &Target, uid: &str) -> Result<(), Fault> {
+        let there = self.read(target, Part::Delete).await?;
+        if there.as_ref().is_some_and(|there| there.uid() == uid && !there.is_deleting()) {
+            return Ok(());
+        }
+        if let Some(there) = there {
+            self.took(target, &there);
+        }
+        Err(Fault::Again(format!("{target} is not there any more, although the cache shows it")))
+    }
+
+    /// What is at a place of which no watch shows everything: metadata only, since nobody has a use for the rest.
+    pub async fn look(&self, target: &Target) -> Result<Option<Arc<Object>>, String> {
+        match self.read(target, Part::Related).await {
+            Ok(there) => Ok(there.map(|mut there| {
+                there.fields.clear();
+                Arc::new(there)
+            })),
+            Err(Fault::Again(why)) => Err(why),
+            Err(Fault::Failed { failure, .. }) => Err(failure.message),
+            Err(Fault::NotLeading) => Err("this process does not lead any more".into()),
+        }
     }
 
     /// Reads one object, uncached; `None` where it is not there.

@@ -28,13 +28,13 @@ use self::{
     flags::{Raw, RawCommand, RawFlags},
     go::{explain, normalise, one_line},
     kinds::{is_dns_label, kinds},
-    sources::{check_sources, coordination, sources},
+    sources::{access, check_sources, sources},
 };
 use crate::{
     admin::Bind,
     cache::Compute,
     crds::CrdsArgs,
-    kubeconfig::{Place, Proxy, Reader, Source},
+    kubeconfig::{Access, Place, Proxy, Reader, Source},
     migrate_command::MigrateArgs,
     planner::snapshot::Limits,
     plugin_command::PluginArgs,
@@ -43,6 +43,9 @@ use crate::{
 
 /// Where a pod finds its namespace.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The longest name of an object, in bytes.
+const MAX_NAME: usize = 253;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -53,8 +56,8 @@ pub enum Invocation {
     Crds(CrdsArgs),
     /// Help the author of a plugin.
     Plugin(Box<PluginArgs>),
-    /// Give a migration an order, in the coordination cluster that is reached so.
-    Migrate(Box<MigrateArgs>, Place),
+    /// Show migrations or give one an order, in the coordination cluster that is reached so.
+    Migrate(Box<MigrateArgs>, Access),
     /// Print this text (help or version) and end well.
     Print(String),
 }
@@ -162,8 +165,9 @@ pub fn parse(line: impl IntoIterator<Item = OsString>, environment: &Environment
         Some(RawCommand::Crds(args)) => Ok(Invocation::Crds(args)),
         Some(RawCommand::Plugin(args)) => Ok(Invocation::Plugin(args)),
         Some(RawCommand::Migrate(args)) => {
-            let place = coordination(args.kubeconfig(), environment)?;
-            Ok(Invocation::Migrate(args, place))
+            let place = args.place();
+            let access = access(place.kubeconfig.as_deref(), place.context.as_deref(), environment)?;
+            Ok(Invocation::Migrate(args, access))
         }
         None => Ok(Invocation::Run(Box::new(options(&raw.flags, environment)?))),
     }
@@ -262,6 +266,20 @@ fn count(flag: &str, text: &str) -> Result<usize> {
 /// Reads a duration as Go writes it; says what is wrong with one that cannot be read.
 pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
     durations::parse(text)
+}
+
+/// Whether an object can have this name.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    text.len() <= MAX_NAME && text.split('.').all(is_part)
+}
+
+/// Whether a namespace can have this name.
+pub(crate) fn is_namespace(text: &str) -> bool {
+    is_dns_label(text)
 }
 
 /// The values that Go's flags take for a switch.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fs, io,
+    fmt, fs, io,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -21,6 +21,9 @@ use sha2::{Digest as _, Sha256};
 
 /// No kubeconfig is larger than this, in bytes; something else was given by mistake.
 const MAX_FILE: u64 = 4 << 20;
+
+/// How many contexts are named where the one that is meant is not there.
+const NAMED: usize = 10;
 
 /// Where clusters of one role come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,31 @@ pub struct Proxy {
     pub url: Option<String>,
     /// Hosts and networks that are reached without it, as in `NO_PROXY`.
     pub except: Option<String>,
+}
+
+/// The way to one cluster.
+#[derive(Clone)]
+pub struct Access {
+    /// Where that is said.
+    pub place: Place,
+    /// How the cluster is reached.
+    pub config: Arc<Config>,
+}
+
+impl Access {
+    /// The API server's URL, as far as host and port.
+    pub fn server(&self) -> String {
+        let url = &self.config.cluster_url;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The configuration holds credentials.
+        f.debug_struct("Access").field("place", &self.place).finish_non_exhaustive()
+    }
 }
 
 /// Something that keeps a kubeconfig from being used as it is.
@@ -193,6 +221,33 @@ impl Reader {
         let Parsed::Good { current, contexts } = &*parsed else { return None };
         let (_, context) = contexts.iter().find(|(name, _)| Some(name) == current.as_ref())?;
         context.as_ref().ok()?.namespace.clone()
+    }
+
+    /// How the cluster of `context`, or of the current one, is reached, at a place that means a single cluster; `Err`: what is
+    /// wrong with the place, and how to mend it.
+    pub(crate) fn config(&mut self, place: &Place, context: Option<&str>) -> Result<Arc<Config>, String> {
+        let Place::Named { paths, .. } = place else {
+            return match context {
+                Some(_) => Err("it has no contexts; give a kubeconfig with --kubeconfig".to_owned()),
+                None => {
+                    Config::incluster().map(Arc::new).map_err(|error| format!("{error}; give a file with --kubeconfig"))
+                }
+            };
+        };
+        let parsed = self.parse(paths);
+        let (current, contexts) = match &*parsed {
+            Parsed::Missing => return Err("no such file; check the path".to_owned()),
+            Parsed::Broken(what) => return Err(what.clone()),
+            Parsed::Good { current, contexts } => (current.as_deref(), contexts),
+        };
+        let names = || contexts.iter().map(|(name, _)| name.as_str()).take(NAMED).collect::<Vec<_>>().join(", ");
+        let name = context.or(current);
+        let name = name.ok_or_else(|| format!("it has no current-context; name one with --context: {}", names()))?;
+        match contexts.iter().find(|(context, _)| context == name) {
+            Some((_, Ok(context))) => Ok(context.config.clone()),
+            Some((_, Err(what))) => Err(format!("context {name:?}: {what}")),
+            None => Err(format!("it has no context {name:?}; name one with --context: {}", names())),
+        }
     }
 
     fn read_directory(&mut self, role: Role, directory: &str, reading: &mut Reading) {

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }),
         Ok(Invocation::Plugin(args)) => plugin_command::run(&args),
-        Ok(Invocation::Migrate(args, place)) => migrate_command::run(&args, &place),
+        Ok(Invocation::Migrate(args, access)) => migrate_command::run(&args, &access),
         Ok(Invocation::Run(options)) => serve(*options),
     }
 }

@@ -270,6 +270,13 @@ impl Metrics {
         self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
     }
 
+    /// Drops the series of a watch that ended for good.
+    pub fn forget_watch(&self, cluster: &ClusterName, kind: &str) {
+        let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(&labels);
+        self.0.watch_restarts.remove(&labels);
+    }
+
     /// How many brokered objects are in `state`, one of a few words known at compile time.
     pub fn objects(&self, state: &'static str, count: usize) {
         self.0.objects.get_or_create(&StateLabel { state }).set(to_gauge(count));

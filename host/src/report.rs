@@ -49,6 +49,7 @@ impl Reporter {
         if !self.is_new(&format!("{cluster}/{uid}"), event) {
             return;
         }
+        log(event);
         let Some(cluster) = clusters.get(cluster) else { return };
         // Events about cluster-wide objects are kept in `default`.
         let event_namespace = namespace.clone().unwrap_or_else(|| "default".into());
@@ -84,5 +85,15 @@ impl Reporter {
         }
         told.insert(about.to_owned(), said);
         true
+    }
+}
+
+/// What people are told is in the log too. An Assignment is told what its object is: that is one line.
+fn log(event: &Event) {
+    let Event { about, reason, message, .. } = event;
+    match about {
+        About::Object(target, _) => tracing::info!(about = %target, reason, "{message}"),
+        About::Migration(name, _) => tracing::info!(migration = name, reason, "{message}"),
+        About::Record(..) => {}
     }
 }

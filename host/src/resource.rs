@@ -180,7 +180,7 @@ pub fn group_version_path(gvk: &Gvk) -> String {
 }
 
 /// Names come from clusters: whatever has a meaning in a path is escaped.
-fn encode(name: &str) -> String {
+pub(crate) fn encode(name: &str) -> String {
     use std::fmt::Write;
     name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
         match byte {

@@ -72,11 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     let following = tokio::spawn({
         let watches = watches.clone();
-        async move {
-            while let Some(event) = events.recv().await {
-                watches.on(&event);
-            }
-        }
+        async move { watches.follow(events).await }
     });
 
     let coordination = clusters.coordination().clone();

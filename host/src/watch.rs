@@ -34,8 +34,14 @@ const SILENCE: Duration = Duration::from_secs(65);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
 /// How often a kind that is not served is asked for.
 const NOT_SERVED_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// The same in the compute cluster, where a kind may be one that a stage has misspelt, and a change of the migration calls.
+const NOT_THERE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
+/// The shortest pause before a try that somebody calls for.
+const CALLED_PAUSE: Duration = Duration::from_secs(1);
 /// How often a kind that may not be watched is tried again, in case the permission comes.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(2);
+/// The same in the compute cluster, where a migration stands still meanwhile.
+const FORBIDDEN_THERE_PAUSE: (Duration, Duration) = (Duration::from_secs(8), FORBIDDEN_PAUSE);
 /// How much earlier than asked a watch may end.
 const SLACK: Duration = Duration::from_secs(5);
 /// A watch that held for so long did well.
@@ -91,6 +97,15 @@ enum Ended {
 }
 
 impl Ended {
+    /// Whether the cluster cannot be reached, whatever is asked of it.
+    fn is_of_the_cluster(&self) -> bool {
+        matches!(
+            self,
+            Self::Discovery(DiscoveryError::Request(error)) | Self::Request(error)
+                if matches!(error, RequestError::Network { .. } | RequestError::Down { .. })
+        )
+    }
+
     fn code(&self) -> Option<u16> {
         match self {
             Self::Discovery(DiscoveryError::Request(error)) | Self::Request(error) => {
@@ -137,9 +152,8 @@ struct PageMeta {
 }
 
 impl Watch {
-    /// Runs until it is dropped.
+    /// Runs until it is dropped. Its store is open, and whoever closes it ends this.
     pub async fn run(self) {
-        self.cache.open(&self.id);
         let mut failures: u32 = 0;
         let mut known = false;
         loop {
@@ -150,7 +164,7 @@ impl Watch {
             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
             let state = ended.state();
             known &= failures > 0;
-            let pause = Self::pause(&state, failures);
+            let pause = self.pause(&state, failures);
             // What is in the store stays until the new list is there. A first list that never comes to its end is told.
             let is_normal = failures == 0 || self.cache.is_synced(&self.id);
             failures += 1;
@@ -177,6 +191,8 @@ impl Watch {
             State::Forbidden(_) if matches!(self.id.what, What::Sources(_) | What::Related(_)) => {
                 tracing::info!(store = %self.id, reason = %ended, "may not be watched; read one by one instead");
             }
+            // That is told of the cluster, once.
+            _ if ended.is_of_the_cluster() => tracing::debug!(store = %self.id, error = %ended, "cannot be read"),
             _ => tracing::warn!(store = %self.id, error = %ended, "cannot be read; trying again"),
         }
     }
@@ -189,9 +205,12 @@ impl Watch {
         }
     }
 
-    fn pause(state: &State, failures: u32) -> Duration {
+    fn pause(&self, state: &State, failures: u32) -> Duration {
+        let is_for_stages = matches!(self.id.what, What::Stage(_) | What::Mirrors(_));
         let (shortest, longest) = match state {
+            State::Forbidden(_) if is_for_stages => FORBIDDEN_THERE_PAUSE,
             State::Forbidden(_) => (FORBIDDEN_PAUSE, FORBIDDEN_PAUSE),
+            State::NotServed(_) if is_for_stages => NOT_THERE_PAUSE,
             State::NotServed(_) => NOT_SERVED_PAUSE,
             _ => PAUSE,
         };
@@ -199,16 +218,22 @@ impl Watch {
         pause.mul_f64(rand::rng().random_range(0.75..1.25))
     }
 
-    /// Waits, but no longer than until the cluster answers again or has new credentials.
+    /// Waits, but no longer than until the cluster answers again or has new credentials, or somebody calls.
     async fn rest(&self, pause: Duration) {
         let mut health = self.cluster.health();
         let mut client = self.cluster.watch_client();
+        let call = self.cache.call(&self.id);
+        let called = async {
+            sleep(CALLED_PAUSE).await;
+            call.notified().await;
+        };
         let was_up = *health.borrow_and_update() == Health::Up;
         client.borrow_and_update();
         tokio::select! {
             () = sleep(pause) => {}
             _ = health.wait_for(|health| !was_up && *health == Health::Up) => {}
             _ = client.changed() => {}
+            () = called => {}
         }
     }
 
@@ -234,7 +259,7 @@ impl Watch {
                             tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
                             *failures += 1;
                             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
-                            self.rest(Self::pause(&State::Starting, *failures)).await;
+                            self.rest(self.pause(&State::Starting, *failures)).await;
                         }
                         Err(ended) => return Err(ended),
                     }
@@ -369,6 +394,8 @@ fn known(gvk: &Gvk) -> Option<Resource> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::testing::{answer, cluster, scope};
 
@@ -380,6 +407,7 @@ mod tests {
         let cache = Arc::new(Cache::new(scope(vec![], vec![secrets.clone()])));
         cache.attach(cluster.name());
         let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
+        cache.open(&id);
         let watch = Watch {
             id,
             cluster,
@@ -390,6 +418,51 @@ mod tests {
         };
         assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
         cache.states().into_iter().find_map(|(_, why)| why)
+    }
+
+    /// A store of a kind that its cluster does not serve, the cache, and how often the cluster has been asked for it.
+    fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
+        let (metrics, asked) = (Metrics::new(), Arc::new(AtomicUsize::new(0)));
+        let server = {
+            let asked = asked.clone();
+            move |_| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                async move { answer(404, "{}") }
+            }
+        };
+        let cluster = cluster("compute#compute", &metrics, server);
+        let cache = Arc::new(Cache::new(scope(vec![], vec![])));
+        cache.attach(cluster.name());
+        let id = StoreId { cluster: cluster.name().clone(), what: what(Gvk::new("batch", "v1", "Jobb")) };
+        cache.open(&id);
+        let queue = Arc::new(Queue::new());
+        (Watch { id, cluster, namespace: "n".into(), cache: cache.clone(), queue, metrics }, cache, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kind_that_compute_does_not_serve_is_asked_for_ever_less_often() {
+        for (what, at_most) in [(What::Stage as fn(Gvk) -> What, 30), (What::Mirrors, 30), (What::Kind, 1000)] {
+            let (watch, _, asked) = unserved(what);
+            assert!(timeout(Duration::from_hours(1), watch.run()).await.is_err());
+            let asked = asked.load(Ordering::Relaxed);
+            assert!((at_most / 3..at_most).contains(&asked), "{asked} times in an hour");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_called_asks_at_once_but_not_all_the_time() {
+        let (watch, cache, asked) = unserved(What::Stage);
+        let id = watch.id.clone();
+        let watching = tokio::spawn(watch.run());
+        sleep(Duration::from_hours(1)).await;
+        let before = asked.load(Ordering::Relaxed);
+        for _ in 0..100 {
+            cache.call(&id).notify_one();
+            sleep(Duration::from_millis(100)).await;
+        }
+        let more = asked.load(Ordering::Relaxed) - before;
+        assert!((9..=11).contains(&more), "{more} times in ten seconds");
+        watching.abort();
     }
 
     #[tokio::test(start_paused = true)]

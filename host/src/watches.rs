@@ -1,12 +1,17 @@
-//! Which watches run: begun as clusters come and as snapshots need them, ended as clusters go.
+//! Which watches run: begun as clusters come and as snapshots need them, ended as clusters go and as nothing needs them.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use resource_broker_api::names::{ClusterName, Role};
-use tokio::task::AbortHandle;
+use tokio::{
+    sync::mpsc,
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::{
     cache::{Cache, Scope, StoreId, What, WorkKey},
@@ -15,6 +20,9 @@ use crate::{
     queue::Queue,
     watch::{Watch, enqueue},
 };
+
+/// How often is looked for watches that nothing needs. One that is found twice in a row ends.
+const TIDY: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Watches {
@@ -36,6 +44,37 @@ impl Watches {
         metrics: Metrics,
     ) -> Self {
         Self { scope, clusters, cache, queue, metrics, tasks: Mutex::default() }
+    }
+
+    /// Follows clusters as they come and go, and ends watches that nothing needs any more, for as long as `events` come.
+    pub async fn follow(&self, mut events: mpsc::Receiver<ClusterEvent>) {
+        let mut ticks = interval(TIDY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = HashSet::new();
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.on(&event),
+                    None => return,
+                },
+                _ = ticks.tick() => idle = self.tidy(&idle),
+            }
+        }
+    }
+
+    /// Ends the watches that nothing needs, now and at the last look, which found them `idle`. What is idle now.
+    fn tidy(&self, idle: &HashSet<StoreId>) -> HashSet<StoreId> {
+        let mut found = self.cache.unneeded();
+        for id in found.extract_if(|id| idle.contains(id)) {
+            // Locked first: whoever needs it from now on finds neither store nor watch, or both.
+            let mut tasks = self.tasks();
+            if self.cache.close(&id) {
+                tracing::debug!(store = %id, "nothing needs it any more; watching it no more");
+                tasks.remove(&id).iter().for_each(AbortHandle::abort);
+                self.metrics.forget_watch(&id.cluster, &id.what.to_string());
+            }
+        }
+        found
     }
 
     /// A cluster came or went.
@@ -67,7 +106,7 @@ impl Watches {
 
     fn detach(&self, name: &ClusterName) {
         tracing::info!(cluster = %name, "watching it no more; nothing is deleted in it or because of it");
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         tasks.retain(|id, task| {
             let stays = id.cluster != *name;
             if !stays {
@@ -79,10 +118,15 @@ impl Watches {
         enqueue(&self.queue, self.cache.detach(name));
     }
 
+    fn tasks(&self) -> MutexGuard<'_, HashMap<StoreId, AbortHandle>> {
+        // Nobody panics while holding it.
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins a watch, unless it runs already or its cluster is gone.
     pub fn begin(&self, id: StoreId) {
         // Locked first: a cluster that is detached after this look finds the watch, and ends it.
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         if tasks.contains_key(&id) {
             return;
         }

@@ -1,17 +1,19 @@
 //! One pass over one key: snapshot, questions, answers, plan, writes. Many keys at once, one pass at a time for each.
 //!
 //! A pass never waits for the effect of its writes: they come back through the cache as the next pass. What passes leave
-//! to each other is in `memory`, whom they ask in `answers`, how many there are at once in `lanes`.
+//! to each other is in `memory`, whom they ask in `answers`, how many there are at once in `lanes`, and when a key's next
+//! one is in `pauses`.
 
 mod answers;
 mod lanes;
 mod memory;
+mod pauses;
+mod pods;
 mod templates;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use rand::RngExt;
 use resource_broker_api::names::ClusterName;
 use resource_broker_sandbox::Sandbox;
 use tokio::{
@@ -22,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::{
-    answers::{Asked, Plugins, Said},
+    answers::{Asked, Plugins, Said, words},
     lanes::Lanes,
     memory::Memories,
+    pauses::Pauses,
+    pods::Pods,
 };
 use crate::{
     apply::{Apply, Fault, Learned},
@@ -36,7 +40,7 @@ use crate::{
         offer::filters_to_validate,
         plan::{Action, Plan, State},
         question::Answers,
-        snapshot::{Key, Snapshot, Target},
+        snapshot::{Failure, Key, Snapshot, Target},
         sweep,
     },
     plugins::Board,
@@ -52,12 +56,8 @@ const AT_ONCE_IN_ONE: usize = 512;
 const LONGEST: Duration = Duration::from_mins(2);
 /// How long passes may take to end their step when the broker stops.
 const LAST_STEPS: Duration = Duration::from_secs(3);
-/// The shortest and the longest pause before a key that failed is looked at again.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
 /// How often in a pass the plan may ask for more.
 const ROUNDS: usize = 8;
-/// The pause before an offer or a stray copy that was not as the cache showed it is looked at again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a worker works with.
 pub struct Parts {
@@ -84,11 +84,13 @@ pub struct Worker {
     queue: Arc<Queue<WorkKey>>,
     cache: Arc<Cache>,
     plugins: Plugins,
+    pods: Pods,
     apply: Arc<Apply>,
     watches: Box<dyn Fn(StoreId) + Send + Sync>,
     history: Duration,
     metrics: Metrics,
     memories: Memories,
+    pauses: Pauses,
 }
 
 /// Passes under way, with the clusters that each concerns.
@@ -98,6 +100,13 @@ struct Passes {
     at_work: HashMap<Id, Vec<ClusterName>>,
 }
 
+/// What a pass came to.
+struct Outcome {
+    went: Went,
+    /// When its plan wants the next look, if nothing changes before.
+    again: Option<Duration>,
+}
+
 /// How a pass went.
 enum Went {
     /// All is as it should be, or was made so.
@@ -105,7 +114,16 @@ enum Went {
     /// The cluster was not as the cache showed it.
     Again,
     /// Something did not work out.
-    Badly(&'static str, Option<Duration>),
+    Badly {
+        /// A word of a small set, for metrics.
+        category: &'static str,
+        /// When another try makes sense, if a cluster said.
+        retry_in: Option<Duration>,
+        /// What it was: another one is told without delay.
+        what: String,
+        /// The write that did not succeed, where it was one.
+        failure: Option<Failure>,
+    },
 }
 
 impl Worker {
@@ -113,7 +131,9 @@ impl Worker {
     pub fn new(parts: Parts) -> Self {
         let Parts { queue, cache, sandbox, board, apply, watches, history, metrics } = parts;
         let plugins = Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone() };
-        Self { queue, cache, plugins, apply, watches, history, metrics, memories: Memories::default() }
+        let (memories, pauses) = (Memories::default(), Pauses::default());
+        let pods = Pods::new(apply.clusters.clone());
+        Self { queue, cache, plugins, pods, apply, watches, history, metrics, memories, pauses }
     }
 
     /// Works until `stop`; passes that are under way then end their step.
@@ -157,24 +177,23 @@ impl Worker {
                 WorkKey::Migration(name) => self.history(name, stop).await,
             }
         };
-        let went = timeout(LONGEST, work.instrument(span)).await.unwrap_or(Went::Badly("timeout", None));
-        let outcome = match went {
+        let too_long = || Outcome { went: Went::badly("timeout", Some(pauses::LONGEST)), again: None };
+        let outcome = timeout(LONGEST, work.instrument(span.clone())).await.unwrap_or_else(|_| too_long());
+        let category = match outcome.went {
             Went::Well => "ok",
             Went::Again => "again",
-            Went::Badly(category, _) => category,
+            Went::Badly { category, .. } => category,
         };
-        self.metrics.pass(outcome, started.elapsed());
-        if let (WorkKey::Object(_), Went::Badly("timeout", _)) = (key, &went) {
-            self.queue.defer(key, PAUSE.1);
-        }
-        if !matches!(key, WorkKey::Object(_)) {
-            match went {
-                Went::Well => {}
-                Went::Again => self.queue.add_after(key.clone(), AGAIN),
-                Went::Badly(_, retry_in) => {
-                    self.queue.add_after(key.clone(), retry_in.unwrap_or(Duration::from_secs(5)));
+        self.metrics.pass(category, started.elapsed());
+        let is_news = self.pauses.arrange(&self.queue, key, &outcome);
+        if let Went::Badly { failure: Some(Failure { reason, message: error, .. }), .. } = &outcome.went {
+            span.in_scope(|| {
+                if is_news {
+                    tracing::warn!(reason, error, "a write did not succeed; it is tried again");
+                } else {
+                    tracing::debug!(reason, error, "a write did not succeed again");
                 }
-            }
+            });
         }
     }
 
@@ -193,7 +212,7 @@ impl Worker {
         )
     }
 
-    async fn object(&self, key: &Key, stop: &CancellationToken) -> Went {
+    async fn object(&self, key: &Key, stop: &CancellationToken) -> Outcome {
         let memory = self.memories.recall(key);
         let (mut snapshot, needed) = self.cache.snapshot(key, memory);
         self.begin_watches(needed);
@@ -209,9 +228,7 @@ impl Worker {
         if left.recovered {
             self.queue.add(WorkKey::Object(key.clone()));
         }
-        let went = Went::from(fault);
-        self.schedule(key, &plan, &went);
-        went
+        Outcome { went: Went::from(fault), again: plan.again }
     }
 
     /// Asks, plans, and asks again as long as the plan hangs on something that was not asked.
@@ -223,6 +240,13 @@ impl Worker {
         for _ in 0..ROUNDS {
             if let Some(plugin) = self.plugins.awaited(key, &questions) {
                 return waits_for(&plugin);
+            }
+            if let Some(of) = &questions.pods {
+                asked.answer.pods = Some(self.pods.live(of).await);
+            }
+            if !questions.places.is_empty() {
+                let looks = questions.places.iter().map(|target| self.apply.look(target));
+                asked.answer.places = Some(join_all(looks).await);
             }
             self.plugins.answer(snapshot, questions, &mut said, &mut asked).await;
             match planner::plan(snapshot, &asked.answer) {
@@ -254,44 +278,41 @@ impl Worker {
         }
     }
 
-    async fn configuration(&self, target: &Target, stop: &CancellationToken) -> Went {
+    async fn configuration(&self, target: &Target, stop: &CancellationToken) -> Outcome {
         let snapshot = self.cache.configuration_snapshot(target);
         let key = WorkKey::Configuration(target.clone());
         let Some(spec) = to_validate(&snapshot) else {
             self.memories.say(&key, Said::default());
-            return self.simply(key, &planner::configuration::plan(&snapshot, None), None, stop).await;
+            return self.simply(&planner::configuration::plan(&snapshot, None), None, stop).await;
         };
         let Some(api) = self.plugins.api_of_configuration(target) else {
             let plan = Plan::wait(State::Waiting, "no cluster has said yet what the kind's resource is called");
-            return self.simply(key, &plan, None, stop).await;
+            return self.simply(&plan, None, stop).await;
         };
         if let Some(plugin) = self.plugins.awaited_by_configuration(&api) {
-            return self.simply(key, &waits_for(&plugin), None, stop).await;
+            return self.simply(&waits_for(&plugin), None, stop).await;
         }
         let mut said = self.memories.said(&key);
         let asked = self.plugins.validate_migration(target, &api, spec, &mut said).await;
         self.memories.say(&key, said);
         let plan = planner::configuration::plan(&snapshot, Some(&asked.answer));
-        self.simply(key, &plan, asked.again, stop).await
+        self.simply(&plan, asked.again, stop).await
     }
 
-    async fn history(&self, name: &str, stop: &CancellationToken) -> Went {
+    async fn history(&self, name: &str, stop: &CancellationToken) -> Outcome {
         let (snapshot, needed) = self.cache.history_snapshot(name, self.history);
         self.begin_watches(needed);
         let plan = planner::history::plan(&snapshot);
-        self.simply(WorkKey::Migration(name.to_owned()), &plan, None, stop).await
+        self.simply(&plan, None, stop).await
     }
 
     /// Carries out a plan of which nothing is remembered.
-    async fn simply(&self, key: WorkKey, plan: &Plan, again: Option<Duration>, stop: &CancellationToken) -> Went {
+    async fn simply(&self, plan: &Plan, again: Option<Duration>, stop: &CancellationToken) -> Outcome {
         let went = Went::from(self.carry_out(plan, stop).await.1);
-        if let Some(again) = [again, plan.again].into_iter().flatten().min() {
-            self.queue.add_after(key, again);
-        }
-        went
+        Outcome { went, again: [again, plan.again].into_iter().flatten().min() }
     }
 
-    async fn offer(&self, target: &Target, stop: &CancellationToken) -> Went {
+    async fn offer(&self, target: &Target, stop: &CancellationToken) -> Outcome {
         let snapshot = self.cache.offer_snapshot(target);
         let key = WorkKey::Offer(target.clone());
         let filters = filters_to_validate(&snapshot);
@@ -317,18 +338,24 @@ impl Worker {
             // This look took the place of the one at which the number was to be written.
             again = [again, self.cache.count_due_in(target)].into_iter().flatten().min();
         }
-        if let Some(again) = again {
-            self.queue.add_after(key, again);
-        }
-        went
+        Outcome { went, again }
     }
 
-    async fn sweep(&self, target: &Target, stop: &CancellationToken) -> Went {
-        let plan = sweep::plan(&self.cache.sweep_snapshot(target));
-        if plan.actions().next().is_some() {
-            tracing::info!(copy = %target, "a copy without a record and without an object; taking it away");
+    async fn sweep(&self, target: &Target, stop: &CancellationToken) -> Outcome {
+        let mut snapshot = self.cache.sweep_snapshot(target);
+        let uid = snapshot.copy.as_ref().map(|copy| copy.uid().to_owned()).unwrap_or_default();
+        snapshot.told = self.memories.is_kept(target, &uid);
+        let plan = sweep::plan(&snapshot);
+        match plan.actions().next() {
+            Some(Action::Event(event)) => tracing::info!(copy = %target, reason = event.reason, "{}", event.message),
+            Some(_) => tracing::info!(copy = %target, "no record names this copy, and nobody needs it; taking it away"),
+            None => {}
         }
-        Went::from(self.carry_out(&plan, stop).await.1)
+        let outcome = self.simply(&plan, None, stop).await;
+        if matches!(outcome.went, Went::Well) {
+            self.memories.keep(target, (plan.state == State::Blocked).then_some(uid));
+        }
+        outcome
     }
 
     /// The steps in order, the actions of one step at the same time. Stops at the first step with a fault.
@@ -355,25 +382,6 @@ impl Worker {
         }
         (learned, None)
     }
-
-    fn schedule(&self, key: &Key, plan: &Plan, went: &Went) {
-        let failures = self.memories.failures(key);
-        let backoff = || {
-            let pause = PAUSE.0.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(PAUSE.1);
-            pause.mul_f64(rand::rng().random_range(0.75..1.25))
-        };
-        let delay = match went {
-            Went::Well => plan.again.map(|again| again.mul_f64(rand::rng().random_range(1.0..1.1))),
-            Went::Again => Some(backoff().min(Duration::from_secs(5))),
-            Went::Badly(_, retry_in) => Some(retry_in.unwrap_or_default().max(backoff())),
-        };
-        let key = WorkKey::Object(key.clone());
-        match (went, delay) {
-            (Went::Badly(..), Some(delay)) => self.queue.defer(&key, delay),
-            (_, Some(delay)) => self.queue.add_after(key, delay),
-            (_, None) => {}
-        }
-    }
 }
 
 /// Somebody is to answer who is being loaded. Nothing is told of that: it takes a moment, and ends by itself.
@@ -389,13 +397,19 @@ impl From<Option<Fault>> for Went {
                 tracing::debug!(why, "looking again");
                 Self::Again
             }
-            Some(Fault::NotLeading) => Self::Badly("not_leading", Some(Duration::from_secs(2))),
+            Some(Fault::NotLeading) => Self::badly("not_leading", Some(Duration::from_secs(2))),
             Some(Fault::Failed { failure, category, retry_in }) => {
-                let (reason, error) = (failure.reason, failure.message);
-                tracing::warn!(reason, error, "a write did not succeed; it is tried again");
-                Self::Badly(category, retry_in)
+                let what = format!("{:?} {} {}", failure.part, failure.reason, words(&failure.message));
+                Self::Badly { category, retry_in, what, failure: Some(failure) }
             }
         }
+    }
+}
+
+impl Went {
+    /// What has no other words than its category.
+    fn badly(category: &'static str, retry_in: Option<Duration>) -> Self {
+        Self::Badly { category, retry_in, what: category.to_owned(), failure: None }
     }
 }
 
@@ -423,7 +437,7 @@ struct Done<'a> {
 impl Drop for Done<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.queue.add_after(self.key.clone(), PAUSE.1);
+            self.queue.add_after(self.key.clone(), pauses::LONGEST);
         }
         self.queue.done(self.key);
     }

@@ -33,6 +33,9 @@ pub mod reason {
     /// `Accepted`, `Synced` or `Valid` is unknown or false: the API's plugin failed to answer. Nothing is decided by
     /// guess.
     pub const PLUGIN_FAILED: &str = "PluginFailed";
+    /// `Accepted` is false: the provider that holds the object does not take it any more, another one does, and as many objects
+    /// move from or to one of the two as may at once. The message names some of them.
+    pub const WAITS_FOR_TURN: &str = "WaitsForTurn";
     /// `Accepted` is false: the provider that holds the object is attached no longer, or has withdrawn its offer.
     pub const PROVIDER_GONE: &str = "ProviderGone";
     /// `Synced` is false: the object is on its way to another provider; the message says what is waited for. Also an Event.
@@ -41,6 +44,8 @@ pub mod reason {
     pub const MOVED: &str = "Moved";
     /// An Event: the object stays where it is, or goes to yet another provider.
     pub const MOVE_ABANDONED: &str = "MoveAbandoned";
+    /// An Event on an Assignment: there is a copy that it does not name, and it is kept for now.
+    pub const COPY_KEPT: &str = "CopyKept";
     /// `Accepted` is false: a person ordered that the object stays at a provider that does not accept it.
     pub const MOVE_ROLLED_BACK: &str = "MoveRolledBack";
     /// `Valid` is true.
@@ -138,6 +143,8 @@ pub mod reason {
     pub const ROLE_MISSING: &str = "RoleMissing";
     /// `Valid` is false: another migration configuration is for the same pair; none of them is used.
     pub const CONFLICT: &str = "Conflict";
+    /// `Valid` is false: a migration configuration is for moves from one kind to another, and an object keeps its kind.
+    pub const DIFFERENT_KINDS: &str = "DifferentKinds";
     /// A state of a migration was reached.
     pub const REACHED: &str = "Reached";
     /// `Progressing` is true: the copies, their related resources or preconditions are waited for.

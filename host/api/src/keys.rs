@@ -20,6 +20,8 @@ pub const GENERIC_FINALIZER: &str = "broker.platform-mesh.io/generic-finalizer";
 pub const ACCEPT_API_FINALIZER: &str = "broker.platform-mesh.io/acceptapi-finalizer";
 /// Finalizer on `MigrationConfiguration`s.
 pub const MIGRATION_CONFIGURATION_FINALIZER: &str = "broker.platform-mesh.io/migrationconfiguration-finalizer";
+/// Finalizer on Migrations, from their creation until nothing of them is left in the compute cluster.
+pub const MIGRATION_FINALIZER: &str = "broker.platform-mesh.io/migration-finalizer";
 /// Label on stage resources in the compute cluster: the stage.
 pub const MIGRATION_STAGE: &str = "broker.platform-mesh.io/migration-stage";
 /// Label on stage resources in the compute cluster: the migration.

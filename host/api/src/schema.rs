@@ -1,6 +1,8 @@
 //! Pieces of `OpenAPI` schema that the derive cannot say: Kubernetes list types, free objects, quantities.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::gvk::GroupVersionKind;
 
 /// A list of conditions, one of each type, with the limits that `metav1.Condition` has.
 pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
@@ -58,6 +60,17 @@ pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
 /// How often: a number that is not negative.
 pub(crate) fn count(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "integer", "format": "int32", "minimum": 0 })
+}
+
+/// A kind of which version and kind are said. Its group may be empty, which is the core group.
+pub(crate) fn named_kind(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = GroupVersionKind::json_schema(generator);
+    for field in ["version", "kind"] {
+        if let Some(said) = schema.pointer_mut(&format!("/properties/{field}")).and_then(|said| said.as_object_mut()) {
+            said.insert("minLength".to_owned(), 1.into());
+        }
+    }
+    schema
 }
 
 /// An object whose fields are nobody's business here.

@@ -53,7 +53,9 @@ fn problem(snapshot: &Snapshot, action: &Action, has_record: bool) -> Option<Str
         Action::ApplyCopy { target, .. } if named.as_ref().is_some_and(|named| !named.contains(&target.cluster)) => {
             "a copy at a provider that the record does not name"
         }
-        Action::PutStatus { target, .. } | Action::Decorate { target, .. } if target.cluster != *consumer => {
+        Action::PutStatus { target, .. } | Action::Decorate { target, .. } | Action::Unmark { target, .. }
+            if target.cluster != *consumer =>
+        {
             "a write to another cluster than the object's"
         }
         Action::CopyRelated(copy)

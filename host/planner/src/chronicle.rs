@@ -162,6 +162,22 @@ pub(crate) fn failure(status: &MigrationStatus) -> Option<(&str, &str)> {
     why.filter(|_| failed).map(|why| (why.reason.as_str(), why.message.as_str()))
 }
 
+/// What a stage waited for last, or what was in its way, as far as the status tells it.
+pub(crate) fn last_told(status: &MigrationStatus, stage: &str) -> Option<String> {
+    let told = status.conditions.iter().find(|condition| condition.type_ == PROGRESSING)?;
+    let its = told.message.strip_prefix(&format!("stage {stage}: "));
+    match told.reason.as_str() {
+        reason::BLOCKED => Some(format!("what was in its way: {}", its.unwrap_or(&told.message))),
+        reason::STAGE_WAITING | reason::STAGE_RUNNING => its.map(|its| format!("what it waited for last: {its}")),
+        _ => None,
+    }
+}
+
+/// Whether something is said to be in the way.
+pub(crate) fn is_blocked(status: &MigrationStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == PROGRESSING && condition.reason == reason::BLOCKED)
+}
+
 /// Whether a migration is over: nothing of it goes on.
 pub(crate) fn is_over(status: &MigrationStatus) -> bool {
     let ended = |(why, _)| matches!(why, reason::ROLLED_BACK | reason::ABANDONED);
@@ -186,7 +202,7 @@ fn stage_reason(state: StageState) -> &'static str {
 /// What a stage's new state is told as, and whether it needs attention.
 fn turn(state: StageState, attempt: u32) -> (bool, String) {
     match state {
-        StageState::Waiting => (false, "waits for its preconditions".into()),
+        StageState::Waiting => (false, format!("begins (attempt {attempt})")),
         StageState::AwaitingApproval => (false, "waits for approval".into()),
         StageState::Running => (false, format!("runs (attempt {attempt})")),
         StageState::Retrying if attempt == 0 => (false, "is tried again from its first attempt".into()),

@@ -26,8 +26,9 @@ use crate::{
     findings::{self, Finding},
     hold::{self, Refusal, Said, Standing},
     leave::{self, left},
-    migrate::{self, Progress},
+    migrate,
     plan::{About, Action, Budget, Event, Plan, State},
+    progress::{self, Progress},
     question::{Answers, Questions},
     related,
     service::{MAX_EVENT, Moving, Service, serve},
@@ -37,8 +38,13 @@ use crate::{
 
 /// How long the new provider has to declare what the old one declares, once it is ready.
 const DECLARING: Duration = Duration::from_secs(10);
+/// When a move that waits for something which no watch shows looks again.
+const UNSEEN: Duration = Duration::from_secs(10);
 /// When a move that waits for its turn looks again, should nobody call it.
 const TURN: Duration = Duration::from_secs(30);
+
+/// How many of the moves are named that others wait for.
+const NAMED: usize = 3;
 
 type Planned = Result<Plan, Box<Questions>>;
 
@@ -94,8 +100,8 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
     }
     if migrate::is_rolled_back(snapshot, consumer, provider) {
         let then = format!(
-            "{stays}, as was ordered with the rollback of its migration; it moves when it changes, or on resource-broker \
-             migrate retry {}",
+            "{stays}, as was ordered with the rollback of its migration; it moves when it changes, or when an administrator has \
+             the migration tried again (Migration {})",
             record.name
         );
         let accepted = Finding { reason: reason::MOVE_ROLLED_BACK.into(), ..finding(&then) };
@@ -118,7 +124,9 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
             Some(why) => {
                 plan.wants_place = true;
                 plan.again_in(TURN);
-                held.freeze(finding(&format!("{} takes it, but {why}; {stays}", offer.provider)), plan)
+                let refused = finding(&format!("{} takes it, but {}; {stays}", offer.provider, why.message));
+                let inside = Some(why.movers.clone());
+                held.freeze(Finding { reason: reason::WAITS_FOR_TURN.into(), inside, ..refused }, plan)
             }
             None => begin(held, &offer, version),
         }),
@@ -135,14 +143,23 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
 }
 
 /// Why a move must wait for others to end.
-fn full(snapshot: &Snapshot, from: &ClusterName, to: &ClusterName) -> Option<String> {
+struct Full {
+    message: String,
+    /// Who they are, which is not for other objects' owners to know.
+    movers: String,
+}
+
+fn full(snapshot: &Snapshot, from: &ClusterName, to: &ClusterName) -> Option<Full> {
     let limit = snapshot.limits.moves_per_provider;
-    let is_full = |provider: &&ClusterName| snapshot.moves.get(*provider).is_some_and(|moves| *moves >= limit);
-    [from, to].into_iter().find(is_full).map(|provider| {
-        format!(
-            "{limit} objects move from or to {provider} already (--max-moves-per-provider), and it waits for its turn"
-        )
-    })
+    let is_full = |provider: &&ClusterName| snapshot.moves.get(*provider).is_some_and(|moves| moves.count >= limit);
+    let provider = [from, to].into_iter().find(is_full)?;
+    let moves = snapshot.moves.get(provider)?;
+    let objects = if limit == 1 { "1 object moves".to_owned() } else { format!("{limit} objects move") };
+    let message =
+        format!("{objects} from or to {provider} already (--max-moves-per-provider), and it waits for its turn");
+    let named: Vec<&str> = moves.names.iter().take(NAMED).map(String::as_str).collect();
+    let more = if moves.count > named.len() { ", …" } else { "" };
+    Some(Full { message, movers: format!("Assignments of those: {}{more}", named.join(", ")) })
 }
 
 /// The same provider takes the object in another version of its kind: the copy is the same object.
@@ -218,7 +235,9 @@ pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing
     let Some(to) = record.next() else {
         return Ok(Plan::wait(State::Blocked, format!("Assignment {} names no next provider cluster", record.name)));
     };
-    if let Standing::Accepted(_) = standing {
+    let is_back = matches!(standing, Standing::Accepted(_));
+    let rest = hold::rest_of_return(snapshot, consumer, provider).filter(|_| is_back);
+    if is_back && rest.is_none() {
         return Ok(abandon(held, next, "its provider takes it again"));
     }
     // A person's order is followed also where the next provider cannot be reached.
@@ -247,57 +266,75 @@ pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing
         Standing::Refused(_) => plan.judged.push((to.clone(), false)),
         Standing::Unknown(..) => {}
     }
+    if let Some(rest) = rest {
+        plan.again_in(rest);
+        return Ok(hesitate(held, &to, plan));
+    }
     match at_next {
         Standing::Accepted(other) => go_on(held, next, &to, other.as_deref(), plan),
         Standing::Unknown(doubt, why) => {
             let why = doubt.as_ref().map_or(why, |doubt| doubt.message.clone());
             Ok(stall(held, &to, &why, doubt.as_ref(), plan))
         }
-        Standing::Refused(refusal) => {
-            let why = format!("{to} does not take it any more: {}", refusal.words());
-            if let Some(rest) = hold::rest(snapshot, consumer, &to) {
-                plan.again_in(rest);
-                return Ok(stall(held, &to, &why, None, plan));
+        Standing::Refused(refusal) => turned_down(held, next, &to, &refusal, plan),
+    }
+}
+
+/// The provider that is being left takes the object again, which may not last: until that is known, neither this provider nor
+/// the next one loses anything.
+fn hesitate(held: Held<'_>, to: &ClusterName, plan: Plan) -> Plan {
+    let provider = held.provider;
+    let settle = held.snapshot.limits.settle.as_secs();
+    let why = format!("{provider} takes it again; the move is abandoned if that lasts {settle} s");
+    let accepted = Finding::yes(
+        reason::ACCEPTED,
+        format!("{provider} takes this object again, which is on its way to {to}; it stays if that lasts {settle} s"),
+    );
+    stand_still(held, to, &why, accepted, plan)
+}
+
+/// The next provider does not take the object any more.
+fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &Refusal, mut plan: Plan) -> Planned {
+    let Held { snapshot, consumer, record, provider, asked, answers } = held;
+    let why = format!("{to} does not take it any more: {}", refusal.words());
+    if let Some(rest) = hold::rest(snapshot, consumer, to) {
+        plan.again_in(rest);
+        return Ok(stall(held, to, &why, None, plan));
+    }
+    let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
+    // What the next provider refuses is the object in the version in which it goes there.
+    let both = [provider, to];
+    let refuse = if next.version.is_some() { &both[..1] } else { &both[..] };
+    match elsewhere::choose(snapshot, record, refuse, &said) {
+        Choice::To(offer, version) if offer.provider != *provider && offer.provider != *to => {
+            if let Some(full) = full(snapshot, provider, &offer.provider) {
+                let why = format!("{why}; {} takes it, but {}", offer.provider, full.message);
+                plan.wants_place = true;
+                plan.again_in(TURN);
+                let turn = Finding { inside: Some(full.movers), ..Finding::no(reason::WAITS_FOR_TURN, "") };
+                return Ok(stall(held, to, &why, Some(&turn), plan));
             }
-            let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
-            // What the next provider refuses is the object in the version in which it goes there.
-            let both = [provider, &to];
-            let refuse = if next.version.is_some() { &both[..1] } else { &both[..] };
-            match elsewhere::choose(snapshot, record, refuse, &said) {
-                Choice::To(offer, version) if offer.provider != *provider && offer.provider != to => {
-                    if let Some(full) = full(snapshot, provider, &offer.provider) {
-                        let why = format!("{why}; {} takes it, but {full}", offer.provider);
-                        plan.wants_place = true;
-                        plan.again_in(TURN);
-                        return Ok(stall(held, &to, &why, None, plan));
-                    }
-                    let place = elsewhere::place(&snapshot.key, &offer, version);
-                    let spec = turn_away(held, next, Some(place));
-                    let mut plan = Plan { state: State::Moving, judged: plan.judged, ..Plan::default() };
-                    plan.then(migrate::abandon(snapshot, &why, None));
-                    plan.then([start(held, spec, &offer.provider)]);
-                    plan.then(held.tell(reason::MOVING, &format!("{why}; it moves to {} instead", offer.provider)));
-                    Ok(plan)
-                }
-                // The provider that serves takes it in another version of its kind.
-                Choice::To(offer, _) if offer.provider == *provider => Ok(abandon(held, next, &why)),
-                // The copy that is being made is the same object in another version.
-                Choice::To(offer, version) => {
-                    let spec = AssignmentSpec {
-                        next: Some(elsewhere::place(&snapshot.key, &offer, version)),
-                        ..record.spec.clone()
-                    };
-                    plan.state = State::Moving;
-                    plan.then(migrate::abandon(snapshot, &why, None));
-                    plan.then([held.update(spec)]);
-                    Ok(plan)
-                }
-                Choice::Nowhere(others) => Ok(stall(held, &to, &format!("{why}; {others}"), None, plan)),
-                Choice::Unknown(doubt) => {
-                    Ok(stall(held, &to, &format!("{why}; {}", doubt.message), Some(&doubt), plan))
-                }
-            }
+            let place = elsewhere::place(&snapshot.key, &offer, version);
+            let spec = turn_away(held, next, Some(place));
+            let mut plan = Plan { state: State::Moving, judged: plan.judged, ..Plan::default() };
+            plan.then(migrate::abandon(snapshot, &why, None));
+            plan.then([start(held, spec, &offer.provider)]);
+            plan.then(held.tell(reason::MOVING, &format!("{why}; it moves to {} instead", offer.provider)));
+            Ok(plan)
         }
+        // The provider that serves takes it in another version of its kind.
+        Choice::To(offer, _) if offer.provider == *provider => Ok(abandon(held, next, &why)),
+        // The copy that is being made is the same object in another version.
+        Choice::To(offer, version) => {
+            let spec =
+                AssignmentSpec { next: Some(elsewhere::place(&snapshot.key, &offer, version)), ..record.spec.clone() };
+            plan.state = State::Moving;
+            plan.then(migrate::abandon(snapshot, &why, None));
+            plan.then([held.update(spec)]);
+            Ok(plan)
+        }
+        Choice::Nowhere(others) => Ok(stall(held, to, &format!("{why}; {others}"), None, plan)),
+        Choice::Unknown(doubt) => Ok(stall(held, to, &format!("{why}; {}", doubt.message), Some(&doubt), plan)),
     }
 }
 
@@ -321,19 +358,25 @@ fn in_other_version<'a>(
     Said { verdicts: Some(verdicts) }
 }
 
-/// Nothing goes on for now; the old provider serves. Places that were left are cleared all the same: one of them may be where
-/// the object can go. With a `doubt` it cannot be told whether anybody takes it.
-fn stall(held: Held<'_>, to: &ClusterName, why: &str, doubt: Option<&Finding>, mut plan: Plan) -> Plan {
-    plan.waits.push(why.to_owned());
-    plan.then(leave::others(held.snapshot, held.record, &mut Plan::default()));
-    let synced =
-        Finding::no(reason::MOVING, format!("it is to move from {} to {to}, which waits: {why}", held.provider));
+/// The next provider does not take the object, or cannot be asked, and nothing goes on for now. A `doubt` says how it
+/// stands instead: it cannot be told whether anybody takes it, say.
+fn stall(held: Held<'_>, to: &ClusterName, why: &str, doubt: Option<&Finding>, plan: Plan) -> Plan {
     let provider = held.provider;
     let accepted = if let Some(doubt) = doubt {
         Finding { message: format!("{provider}, which holds this object, is to be left; {why}"), ..doubt.clone() }
     } else {
         Finding::no(reason::NO_MATCHING_OFFER, format!("{provider} does not take this object any more; {why}"))
     };
+    stand_still(held, to, why, accepted, plan)
+}
+
+/// The old provider serves, and the move waits. Places that were left are cleared all the same: one of them may be where the
+/// object can go.
+fn stand_still(held: Held<'_>, to: &ClusterName, why: &str, accepted: Finding, mut plan: Plan) -> Plan {
+    plan.waits.push(why.to_owned());
+    plan.then(leave::others(held.snapshot, held.record, &mut Plan::default()));
+    let synced =
+        Finding::no(reason::MOVING, format!("it is to move from {} to {to}, which waits: {why}", held.provider));
     let hands_over = migrate::hands_over(held.snapshot);
     let moving = Some(Moving { next: to, synced, hands_over });
     held.serve(Service { provider: held.provider, accepted, frozen: true, moving }, plan)
@@ -377,11 +420,15 @@ fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Of
         wait = copy_to(held, next, to, &mut plan);
     }
     let hands_over = migrate::hands_over(snapshot);
+    // What people see on the object where that is less than what the log has.
+    let mut shown = None;
     let fresh = wait.is_none().then(|| snapshot.own_next_copy()).flatten();
     if let Some(new) = fresh {
         match migrate::advance(snapshot, consumer, record, snapshot.own_copy(), new, answers)? {
             Progress::RollBack(why) => return Ok(abandon(held, next, &why)),
-            Progress::Wait { why, steps, again } => {
+            Progress::Wait { why, stand, steps, again } => {
+                let migration = snapshot.migration.object.present().map(AsRef::as_ref);
+                shown = Some(progress::told(migration, answers, stand));
                 wait = Some(why);
                 for step in steps {
                     plan.then(step);
@@ -389,7 +436,7 @@ fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Of
                 again.map(|again| plan.again_in(again));
             }
             Progress::Switch => {
-                wait = fit(snapshot, consumer, new, to, &mut plan);
+                wait = fit(held, new, to, &mut plan)?;
                 if wait.is_none() {
                     return Ok(switch(held, next, to, new, plan));
                 }
@@ -399,6 +446,7 @@ fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Of
     let why = wait.unwrap_or_else(|| format!("the copy at {to} is not there yet"));
     plan.waits.push(why.clone());
     let accepted = Finding::yes(reason::ACCEPTED, format!("{to} takes this object; it moves there from {provider}"));
+    let why = shown.unwrap_or(why);
     let synced = Finding::no(reason::MOVING, format!("it moves from {provider} to {to}: {why}"));
     let moving = Some(Moving { next: to, synced, hands_over });
     Ok(held.serve(Service { provider, accepted, frozen: true, moving }, plan))
@@ -428,29 +476,34 @@ fn copy_to(held: Held<'_>, next: &ProviderRef, to: &ClusterName, plan: &mut Plan
 }
 
 /// What is still missing before the next provider's copy can take over.
-fn fit(snapshot: &Snapshot, consumer: &Object, new: &Object, to: &ClusterName, plan: &mut Plan) -> Option<String> {
+fn fit(held: Held<'_>, new: &Object, to: &ClusterName, plan: &mut Plan) -> Result<Option<String>, Box<Questions>> {
+    let Held { snapshot, consumer, answers, .. } = held;
     let copy = snapshot.own_copy();
     let old = copy.map_or_else(|| consumer.field("status"), |copy| copy.field("status"));
     let status = new.field("status");
     if let Some(wait) = unready(old.as_ref(), copy.is_some(), status.as_ref(), to) {
-        return Some(wait);
+        return Ok(Some(wait));
     }
     if let Some(wait) = snapshot.related_next.iter().find_map(|view| absent(view, to)) {
-        return Some(wait);
+        return Ok(Some(wait));
+    }
+    if let Some(wait) = related::taken(snapshot, consumer, to, answers)? {
+        plan.again_in(UNSEEN);
+        return Ok(Some(wait));
     }
     plan.fit = true;
     let waited = snapshot.memory.fit.unwrap_or_default();
     let missing = undeclared(old.as_ref(), status.as_ref());
     if missing.is_empty() || waited >= DECLARING {
-        return None;
+        return Ok(None);
     }
     plan.again_in(DECLARING.saturating_sub(waited));
-    Some(format!("{to} is ready, but does not declare what the old provider does: {}", missing.join(", ")))
+    Ok(Some(format!("{to} is ready, but does not declare what the old provider does: {}", missing.join(", "))))
 }
 
 /// Whether the new copy is as ready as the old one ever said that it was. What the consumer was shown last stands for an old
 /// copy that cannot be seen (`is_seen`); a `Ready` that is not true may be the broker's own there.
-fn unready(old: Option<&Value>, is_seen: bool, new: Option<&Value>, to: &ClusterName) -> Option<String> {
+pub(crate) fn unready(old: Option<&Value>, is_seen: bool, new: Option<&Value>, to: &ClusterName) -> Option<String> {
     if word(old).is_some() {
         return match word(new) {
             Some("Available") => None,

@@ -31,6 +31,8 @@ pub struct ConfigurationSnapshot {
     pub object: Option<Arc<Object>>,
     /// The time, for conditions.
     pub now: Time,
+    /// The kinds that it is for moves from and to; `None` where they cannot be read.
+    pub pair: Option<(Gvk, Gvk)>,
     /// The kinds of its pair that the broker was not told to watch.
     pub unwatched: Vec<Gvk>,
     /// Other configurations for the same pair.
@@ -40,7 +42,7 @@ pub struct ConfigurationSnapshot {
 /// The configuration's `spec` as JSON, for the template component to validate; `None` where that would be of no use.
 pub fn to_validate(snapshot: &ConfigurationSnapshot) -> Option<String> {
     let object = snapshot.object.as_ref().filter(|object| !object.is_deleting())?;
-    let asks = snapshot.unwatched.is_empty() && snapshot.rivals.is_empty();
+    let asks = different_kinds(snapshot).is_none() && snapshot.unwatched.is_empty() && snapshot.rivals.is_empty();
     asks.then(|| object.field("spec").unwrap_or_default().to_string())
 }
 
@@ -87,10 +89,23 @@ pub fn plan(snapshot: &ConfigurationSnapshot, validated: Option<&Result<Vec<Stri
     plan
 }
 
+/// The kinds of a pair between which nothing moves: an object stays of its kind, and only the version may become another.
+fn different_kinds(snapshot: &ConfigurationSnapshot) -> Option<(&Gvk, &Gvk)> {
+    let (from, to) = snapshot.pair.as_ref()?;
+    ((&from.group, &from.kind) != (&to.group, &to.kind)).then_some((from, to))
+}
+
 fn finding(
     snapshot: &ConfigurationSnapshot,
     validated: Option<&Result<Vec<String>, PluginFailure>>,
 ) -> Option<Finding> {
+    if let Some((from, to)) = different_kinds(snapshot) {
+        let message = format!(
+            "an object that moves stays of its kind, so nothing moves from {from} to {to}, and these stages are never used: give \
+             spec.from and spec.to the same group and kind; versions may differ"
+        );
+        return Some(Finding::no(reason::DIFFERENT_KINDS, message));
+    }
     if !snapshot.rivals.is_empty() {
         let rivals = snapshot.rivals.join(", ");
         let message = format!("{rivals} is for the same pair of kinds, and none of them is used: keep one");

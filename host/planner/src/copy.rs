@@ -25,10 +25,21 @@ const SLOWEST: Duration = Duration::from_mins(5);
 pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName, next: Option<&ClusterName>) -> Option<Action> {
     let shown = [(keys::PROVIDER_CLUSTER, Some(provider)), (keys::NEW_PROVIDER_CLUSTER, next)];
     let shown = shown.map(|(annotation, cluster)| (annotation, cluster.map(ToString::to_string)));
-    let decorated = consumer.has_finalizer(keys::GENERIC_FINALIZER)
-        && shown.iter().all(|(annotation, cluster)| consumer.annotation(annotation) == cluster.as_deref());
+    let is_shown = |(annotation, cluster): &(&'static str, Option<String>)| {
+        cluster.is_none() || consumer.annotation(annotation) == cluster.as_deref()
+    };
+    if consumer.has_finalizer(keys::GENERIC_FINALIZER) && shown.iter().all(is_shown) {
+        // An apply would not take off what somebody else has put there.
+        let stray =
+            shown.iter().find(|(annotation, cluster)| cluster.is_none() && consumer.annotation(annotation).is_some());
+        return stray.map(|(annotation, _)| Action::Unmark {
+            target: key.target(),
+            uid: consumer.uid().into(),
+            annotation,
+        });
+    }
     let annotations = shown.into_iter().filter_map(|(annotation, cluster)| Some((annotation, cluster?)));
-    (!decorated).then(|| Action::Decorate {
+    Some(Action::Decorate {
         target: key.target(),
         uid: consumer.uid().into(),
         finalizer: keys::GENERIC_FINALIZER,

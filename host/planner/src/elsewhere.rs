@@ -57,6 +57,31 @@ pub(crate) fn answers<'a>(
     }
 }
 
+/// What the offers for the other watched versions say of an object that nobody has, by version. Asks where nobody has been asked.
+pub(crate) fn in_other_versions(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    answers: &Answers,
+) -> Result<Vec<(String, Heard)>, Box<Questions>> {
+    let own: Vec<usize> = (0..snapshot.offers.len()).collect();
+    let judged = self::answers(snapshot, consumer, &own, answers)?;
+    let of = |(question, said): Answered<'_>| {
+        let view = snapshot.versions.get(question.version?)?;
+        let mut heard = Heard::default();
+        match said {
+            Err(failure) => heard.fail(failure),
+            Ok(verdicts) => {
+                for (index, verdict) in question.offers.iter().zip(verdicts) {
+                    let Some(offer) = view.offers.get(*index) else { continue };
+                    heard.hear(offer, verdict, || obstacle(snapshot, offer, Some(&view.version)));
+                }
+            }
+        }
+        Some((view.version.clone(), heard))
+    };
+    Ok(judged.into_iter().filter_map(of).collect())
+}
+
 /// Chooses among all offers but those of `without`, which are known to refuse.
 pub(crate) fn choose(
     snapshot: &Snapshot,

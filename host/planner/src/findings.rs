@@ -23,22 +23,31 @@ pub struct Finding {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// What follows the message where only those look who run the broker: it may name others' objects.
+    pub inside: Option<String>,
 }
 
 impl Finding {
     /// It holds.
     pub fn yes(reason: &str, message: impl Into<String>) -> Self {
-        Self { holds: Holds::Yes, reason: reason.into(), message: message.into() }
+        Self { holds: Holds::Yes, reason: reason.into(), message: message.into(), inside: None }
     }
 
     /// It does not hold.
     pub fn no(reason: &str, message: impl Into<String>) -> Self {
-        Self { holds: Holds::No, reason: reason.into(), message: message.into() }
+        Self { holds: Holds::No, reason: reason.into(), message: message.into(), inside: None }
     }
 
     /// It cannot be told.
     pub fn unknown(reason: &str, message: impl Into<String>) -> Self {
-        Self { holds: Holds::Unknown, reason: reason.into(), message: message.into() }
+        Self { holds: Holds::Unknown, reason: reason.into(), message: message.into(), inside: None }
+    }
+
+    /// The same as those are told who run the broker.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        let more = self.inside.as_ref().map(|more| format!("{}; {more}", self.message));
+        Self { message: more.unwrap_or_else(|| self.message.clone()), inside: None, ..self.clone() }
     }
 }
 
@@ -59,6 +68,12 @@ impl Findings {
         let synced = Finding::no(&accepted.reason, "no provider has a copy yet");
         let ready = Finding::no(&accepted.reason, "no provider has a copy yet");
         Self { accepted, synced, ready }
+    }
+
+    /// The same as those are told who run the broker.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        Self { accepted: self.accepted.inside(), synced: self.synced.inside(), ready: self.ready.inside() }
     }
 
     /// The conditions, in a fixed order, each with the time since which its status has stood.

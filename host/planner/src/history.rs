@@ -1,5 +1,5 @@
-//! A migration that is over, or whose record is gone: what it left in the compute cluster is taken away, and after a while it goes
-//! itself. Needs no client.
+//! A migration that is over, that somebody deleted, or whose record is gone: what it left in the compute cluster is taken away,
+//! its finalizer after that, and after a while it goes itself. Needs no client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,13 +12,16 @@ use resource_broker_api::{
 
 use crate::{
     chronicle::{self, Chronicle, is_over},
-    findings::clip,
+    findings::{Finding, clip},
     migrate::take_order,
     mirror,
     plan::{About, Action, Event, Guard, Plan, State},
     service::MAX_EVENT,
     snapshot::{ComputeView, MigrationRecord, Record, Target, View},
 };
+
+/// How long a deletion may take before the Migration's conditions say what it waits for.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
 /// All inputs of one Migration, once its object's own passes have nothing to do with it any more.
 #[derive(Clone, Debug)]
@@ -43,37 +46,47 @@ pub struct HistorySnapshot {
 pub fn plan(snapshot: &HistorySnapshot) -> Plan {
     let mut plan = Plan::default();
     let Some(migration) = &snapshot.migration else {
-        // Somebody deleted it. Where its object still moves it is made anew, and finds what it had deployed.
+        // Somebody took its finalizer off. Where its object still moves it is made anew, and finds what it had deployed.
         let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
         if snapshot.record.is_known() && !moves {
             plan.then(clean(&snapshot.compute));
         }
         return plan;
     };
-    if migration.deleting {
-        return plan;
+    if migration.is_deleting() {
+        return going(snapshot, migration);
     }
     if !is_over(&migration.status) {
         // Its object's passes deal with it as long as there is a record.
         if matches!(snapshot.record, View::Absent) {
-            let why = "its object is gone";
+            let why = "its Assignment is gone";
             // A cache alone is no proof of that: it may be behind the one that shows the Migration.
             let guards = vec![Guard::NoRecord(migration.name.clone())];
             plan.then(Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write_if(guards));
         }
         return plan;
     }
-    if let Some(again) = orders(migration, &mut plan)
-        && again
-        && mirror::left(&snapshot.compute).is_none()
-    {
-        plan.then([delete(migration, Vec::new())]);
+    let again = orders(migration, &mut plan);
+    if let Some(why) = elsewhere(migration, &snapshot.compute) {
+        plan.then(say(snapshot, migration, &Finding::no(reason::BLOCKED, why.clone())));
+        plan.waits.push(why);
+        plan.state = State::Blocked;
         return plan;
     }
     plan.then(clean(&snapshot.compute));
-    if let Some(left) = mirror::left(&snapshot.compute) {
+    if let Some(left) = left(migration, &snapshot.compute) {
         plan.waits.push(left);
         plan.state = State::Waiting;
+        return plan;
+    }
+    if chronicle::is_blocked(&migration.status) {
+        plan.then(unblock(snapshot, migration));
+        plan.state = State::Waiting;
+        return plan;
+    }
+    plan.then(release(migration));
+    if again {
+        plan.then([delete(migration)]);
         return plan;
     }
     if holds(snapshot, migration) {
@@ -84,21 +97,85 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
     if rest.is_positive() {
         plan.again_in(Duration::try_from(rest).unwrap_or_default());
     } else {
-        plan.then([delete(migration, Vec::new())]);
+        plan.then([delete(migration)]);
     }
     plan
 }
 
-fn delete(migration: &MigrationRecord, guards: Vec<Guard>) -> Action {
-    Action::DeleteMigration { name: migration.name.clone(), uid: migration.uid.clone(), guards }
+/// One that somebody deleted, whatever it had come to: it goes when nothing of it is in the compute cluster any more.
+fn going(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Plan {
+    let mut plan = Plan { state: State::Deleting, ..Plan::default() };
+    if let Some(left) = left(migration, &snapshot.compute) {
+        tell(snapshot, migration, &left, &mut plan);
+        plan.waits.push(left);
+    } else {
+        plan.then(release(migration));
+    }
+    if elsewhere(migration, &snapshot.compute).is_none() {
+        plan.then(clean(&snapshot.compute));
+    }
+    plan
 }
 
-/// Orders about a migration that is over; `Some(true)`: it is to be tried again from its beginning.
-fn orders(migration: &MigrationRecord, plan: &mut Plan) -> Option<bool> {
+/// Has a Migration say what is awaited, or in the way.
+fn say(snapshot: &HistorySnapshot, migration: &MigrationRecord, finding: &Finding) -> Vec<Action> {
+    Chronicle::of(migration, &snapshot.now).progressing(finding).write()
+}
+
+/// Takes back what one that is over said of its namespace.
+fn unblock(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Vec<Action> {
+    let (why, message) = chronicle::failure(&migration.status).unwrap_or((reason::OVER, "it is complete"));
+    say(snapshot, migration, &Finding::no(why, message))
+}
+
+/// Has a Migration say why it does not go. A deletion that is simply under way is not worth a write.
+fn tell(snapshot: &HistorySnapshot, migration: &MigrationRecord, left: &str, plan: &mut Plan) {
+    let lasted = migration.deleted_at.as_ref().map_or(PATIENCE, |at| snapshot.now.0.duration_since(at.0));
+    if lasted < PATIENCE {
+        plan.again_in(Duration::try_from((PATIENCE - lasted).min(PATIENCE)).unwrap_or_default());
+        return;
+    }
+    let message = format!("it was deleted, and goes when {} is clean of it: {left}", snapshot.compute.cluster);
+    plan.then(say(snapshot, migration, &Finding::no(reason::CLEANING, message)));
+}
+
+/// What is left of a Migration in the compute cluster; `None`: nothing, and that is known. What nobody has looked at yet has never
+/// had anything there.
+pub(crate) fn left(migration: &MigrationRecord, compute: &ComputeView) -> Option<String> {
+    migration.status.id.as_ref().and_then(|_| elsewhere(migration, compute).or_else(|| mirror::left(compute)))
+}
+
+/// Why nothing of a migration can be seen or touched in the compute cluster: it began in another namespace than the one that
+/// this broker uses.
+pub(crate) fn elsewhere(migration: &MigrationRecord, compute: &ComputeView) -> Option<String> {
+    let there = migration.status.compute_namespace.as_ref().filter(|there| **there != compute.namespace)?;
+    Some(format!(
+        "what it has deployed is in namespace {there} of {}, and this broker uses namespace {}: start the broker with \
+         --compute-namespace={there} until nothing of it is left there",
+        compute.cluster, compute.namespace
+    ))
+}
+
+/// Takes the broker's finalizer off; whatever others put there stays. Migrations of older brokers have none.
+pub(crate) fn release(migration: &MigrationRecord) -> Option<Action> {
+    migration.is_held().then(|| Action::ReleaseMigration {
+        name: migration.name.clone(),
+        uid: migration.uid.clone(),
+        resource_version: migration.resource_version.clone(),
+        keep: migration.finalizers.iter().filter(|held| *held != keys::MIGRATION_FINALIZER).cloned().collect(),
+    })
+}
+
+pub(crate) fn delete(migration: &MigrationRecord) -> Action {
+    Action::DeleteMigration { name: migration.name.clone(), uid: migration.uid.clone(), guards: Vec::new() }
+}
+
+/// Orders about a migration that is over; whether it is to be tried again from its beginning.
+fn orders(migration: &MigrationRecord, plan: &mut Plan) -> bool {
     let is_rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
     let ordered = |order: &str| migration.orders.get(order).is_some_and(|value| value != "false");
     if is_rolled_back && ordered(keys::MIGRATION_RETRY) {
-        return Some(true);
+        return true;
     }
     for order in [keys::MIGRATION_RETRY, keys::MIGRATION_ROLLBACK] {
         if !ordered(order) {
@@ -123,7 +200,7 @@ fn orders(migration: &MigrationRecord, plan: &mut Plan) -> Option<bool> {
             })
         }));
     }
-    None
+    false
 }
 
 /// Whether it keeps its object from moving again, and stays for that.
@@ -134,7 +211,7 @@ fn holds(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> bool {
             View::Unknown { .. } => true,
             View::Absent => false,
             View::Present(record) => {
-                let changed = record.status.observed_generation > migration.status.observed_generation;
+                let changed = record.status.observed_generation > migration.status.object_generation;
                 record.spec.provider.cluster == migration.spec.from.cluster_name && !changed
             }
         }

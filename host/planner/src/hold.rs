@@ -143,9 +143,19 @@ fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Standing {
 /// object itself counts at once.
 pub fn rest(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> Option<Duration> {
     let judged = snapshot.memory.judged.get(provider).cloned().unwrap_or_default();
-    if judged.accepted.is_some() && judged.accepted != consumer.meta.generation {
+    still(snapshot, consumer, judged.accepted, judged.refused_for)
+}
+
+/// The same of an acceptance by the provider that the object is leaving.
+pub fn rest_of_return(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> Option<Duration> {
+    let judged = snapshot.memory.judged.get(provider).cloned().unwrap_or_default();
+    still(snapshot, consumer, judged.refused, judged.accepted_for)
+}
+
+/// How much longer a verdict must last that has `lasted` for so long and was another one for the object's generation `before`.
+fn still(snapshot: &Snapshot, consumer: &Object, before: Option<i64>, lasted: Option<Duration>) -> Option<Duration> {
+    if before.is_some() && before != consumer.meta.generation {
         return None;
     }
-    let lasted = judged.refused_for.unwrap_or_default();
-    snapshot.limits.settle.checked_sub(lasted).filter(|rest| !rest.is_zero())
+    snapshot.limits.settle.checked_sub(lasted.unwrap_or_default()).filter(|rest| !rest.is_zero())
 }

@@ -9,7 +9,7 @@
 //!        no record │        │ record
 //!          route ──┘        └── hold (does its provider still take it?) ── no ── churn ── elsewhere, leave
 //!            │                    │ yes                                            │
-//!            │                    │                                              migrate ── stage, mirror, chronicle
+//!            │                    │                                              migrate ── stage, pods, mirror, chronicle
 //!            └──────── service: copy, related, status          delete ── when the object goes
 //!   offer ── an AcceptAPI's own conditions                     sweep ─── a copy that nobody's record names
 //!   configuration ── a MigrationConfiguration's                history ─ a Migration that is over
@@ -35,6 +35,8 @@ mod mirror;
 pub mod offer;
 pub mod owned;
 pub mod plan;
+mod pods;
+mod progress;
 pub mod question;
 pub mod related;
 pub mod route;
@@ -140,7 +142,7 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
         (None, Some(record)) => delete::take_down(snapshot, record, Why::Vanished),
         (Some(consumer), None) if consumer.is_deleting() => delete::release_unrecorded(snapshot, consumer),
         (Some(consumer), None) if is_made_by_broker(consumer) => Plan::default(),
-        (Some(consumer), None) => place(snapshot, consumer, answers),
+        (Some(consumer), None) => return place(snapshot, consumer, answers),
         (Some(consumer), Some(record)) if record.spec.consumer.uid != consumer.uid() => {
             delete::take_down(snapshot, record, Why::Replaced)
         }
@@ -185,9 +187,10 @@ fn other_version(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Pla
 }
 
 /// An object that nobody has.
-fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Plan {
-    match route::route(snapshot, consumer, answers.judge.as_ref()) {
+fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Result<Plan, Box<Questions>> {
+    Ok(match route::route(snapshot, consumer, answers)? {
         Route::Wait(why) => wait_for_cluster(why),
+        Route::OtherVersion(why) => Plan::wait(State::None, why),
         Route::Nowhere(accepted) => {
             let mut plan = Plan { state: State::Unplaced, ..Plan::default() };
             let findings = Findings::unplaced(accepted);
@@ -197,7 +200,17 @@ fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Plan
             plan
         }
         Route::To(offer) => place_at(snapshot, consumer, &offer),
-    }
+        Route::Back(offer) => place_back(snapshot, consumer, &offer),
+    })
+}
+
+/// The record of an object whose copy is there already: the copy stays as it is until the record says that.
+fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
+    let key = &snapshot.key;
+    let mut plan = Plan { state: State::Placed, ..Plan::default() };
+    let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(record_spec(key, consumer, offer)) };
+    plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider, None)));
+    plan
 }
 
 fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {

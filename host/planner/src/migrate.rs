@@ -1,7 +1,7 @@
 //! A migration: the great steps between two copies, from its first look to the cutover. What one stage does is in `stage`, what
 //! is mirrored for it in `mirror`, what comes after the end in `history`. Needs no client.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use resource_broker_api::{
     GroupVersionKind,
@@ -18,42 +18,13 @@ use crate::{
     chronicle::{self, Chronicle, is_over},
     churn,
     findings::Finding,
-    mirror,
+    history, mirror,
     plan::{Action, Guard},
+    progress::{Progress, Stand},
     question::{Answers, Endpoint, MigrationContext, PluginFailure, Questions, Template, TemplateAsk},
     snapshot::{MigrationRecord, Part, Record, Seat, Side, Snapshot, View},
     stage,
 };
-
-/// How a migration stands.
-#[derive(Debug)]
-pub(crate) enum Progress {
-    /// It is over, and so is the move: why.
-    RollBack(String),
-    /// The move waits for it.
-    Wait {
-        /// What is awaited.
-        why: String,
-        /// What is done now.
-        steps: Vec<Vec<Action>>,
-        /// Look again after this long.
-        again: Option<Duration>,
-    },
-    /// It does not hold the move up: the new copy takes over when it is fit to.
-    Switch,
-}
-
-impl Progress {
-    /// Something is awaited, and nothing to be done.
-    pub(crate) fn wait(why: impl Into<String>) -> Self {
-        Self::act(why, Vec::new())
-    }
-
-    /// Something is to be done, and what comes of it awaited.
-    pub(crate) fn act(why: impl Into<String>, actions: Vec<Action>) -> Self {
-        Self::Wait { why: why.into(), steps: vec![actions], again: None }
-    }
-}
 
 /// A migration that is under way, with what its pass is about.
 #[derive(Clone, Copy)]
@@ -103,12 +74,16 @@ impl<'a> UnderWay<'a> {
             return self.blocked(&failure.message);
         }
         let mut chronicle = self.chronicle();
-        let told = format!("stage {}: {message}", self.migration.status.stage.as_deref().unwrap_or("(none yet)"));
-        chronicle.progressing(&match why {
-            reason::AWAITING_APPROVAL => Finding::no(why, told),
-            _ => Finding::yes(why, told),
-        });
-        Progress::act(message, chronicle.write())
+        let told = match &self.migration.status.stage {
+            Some(stage) => format!("stage {stage}: {message}"),
+            None => format!("before the first stage: {message}"),
+        };
+        let (finding, stand) = match why {
+            reason::AWAITING_APPROVAL => (Finding::no(why, told), Stand::AwaitsApproval),
+            _ => (Finding::yes(why, told), Stand::Waits),
+        };
+        chronicle.progressing(&finding);
+        Progress::act(message, chronicle.write()).shown_as(stand)
     }
 
     /// Puts a question to the API's template component.
@@ -162,7 +137,7 @@ pub(crate) fn advance(
         View::Absent => None,
         View::Present(migration) => Some(migration.as_ref()),
     };
-    let active = there.filter(|migration| migration.spec == spec && !is_over(&migration.status));
+    let active = there.filter(|migration| migration.spec == spec && goes_on(migration));
     let choice = match choose(snapshot, &spec, active) {
         Choice::Unread(why) => return Ok(Progress::wait(why)),
         other => other,
@@ -177,16 +152,19 @@ pub(crate) fn advance(
     if let Some(progress) = take_up(snapshot, consumer, record, migration, &choice) {
         return Ok(progress);
     }
+    if let Some(why) = history::elsewhere(migration, &snapshot.migration.compute) {
+        return Ok(blocked(snapshot, migration, &why));
+    }
     let configuration = match &choice {
         Choice::Stages { spec, .. } => spec,
         Choice::Blocked(why) => return Ok(blocked(snapshot, migration, why)),
         Choice::None | Choice::Unread(_) => return Ok(Progress::Switch),
     };
     let Some(old) = old else {
-        let (from, name) = (&spec.from.cluster_name, &migration.name);
+        let from = &spec.from.cluster_name;
         let why = format!(
-            "the copy at {from} is not there, or cannot be read: it goes on when it is there; resource-broker migrate rollback \
-             {name} gives it up"
+            "the copy at {from} is not there, or cannot be read: it goes on when it is there; {} gives it up",
+            command("rollback", migration)
         );
         return Ok(blocked(snapshot, migration, &why));
     };
@@ -253,7 +231,10 @@ fn make(
     there: Option<&MigrationRecord>,
     choice: &Choice,
 ) -> Progress {
-    if there.is_some_and(|other| !is_over(&other.status)) {
+    if let Some(other) = there.filter(|other| !is_over(&other.status)) {
+        if other.is_deleting() {
+            return going(other);
+        }
         let write = abandon(snapshot, "the object goes elsewhere", None);
         return Progress::act("an earlier migration is given up", write);
     }
@@ -263,14 +244,26 @@ fn make(
             let create = Action::CreateMigration { name: record.name.clone(), spec: Box::new(spec) };
             Progress::act("its migration begins", vec![create])
         }
+        (Choice::Stages { .. } | Choice::Blocked(_), Some(other)) if other.is_deleting() => going(other),
         (Choice::Stages { .. } | Choice::Blocked(_), Some(other)) => {
-            if let Some(what) = mirror::left(&snapshot.migration.compute) {
+            if let Some(what) = history::left(other, &snapshot.migration.compute) {
                 return Progress::wait(format!("what an earlier migration left in compute goes first: {what}"));
             }
-            let (name, uid) = (other.name.clone(), other.uid.clone());
-            Progress::act("its migration begins", vec![Action::DeleteMigration { name, uid, guards: Vec::new() }])
+            let steps = vec![history::release(other).into_iter().collect(), vec![history::delete(other)]];
+            Progress::steps("its migration begins", steps)
         }
     }
+}
+
+/// Somebody deleted the Migration: the move waits until nothing of it is left, which is not this pass's to see to.
+fn going(migration: &MigrationRecord) -> Progress {
+    let name = &migration.name;
+    Progress::wait(format!("Migration {name} is being deleted; it is made anew when what it had in compute is gone"))
+}
+
+/// Whether a migration is under way: one that is over is not, nor one that is being deleted.
+fn goes_on(migration: &MigrationRecord) -> bool {
+    !migration.is_deleting() && !is_over(&migration.status)
 }
 
 /// The first look at a migration, and people's orders about it.
@@ -292,25 +285,26 @@ fn take_up(
     if is_new {
         let status = chronicle.status();
         status.id = Some(id(record));
-        status.observed_generation = generation;
+        status.object_generation = generation;
+        status.compute_namespace = Some(snapshot.migration.compute.namespace.clone());
         if let Choice::Stages { name, .. } = choice {
             status.configuration.clone_from(name);
         }
         let message = format!("from {} to {}", migration.spec.from.cluster_name, migration.spec.to.cluster_name);
         return Some(Progress::act("its migration begins", chronicle.reach(MigrationState::Pending, &message).write()));
     }
-    if migration.status.configuration.is_none()
-        && let Choice::Stages { name: Some(name), .. } = choice
+    if let Choice::Stages { name, .. } = choice
+        && migration.status.configuration != *name
     {
-        chronicle.status().configuration = Some(name.clone());
-        return Some(Progress::act("its migration begins", chronicle.write()));
+        chronicle.status().configuration.clone_from(name);
+        return Some(Progress::act("which configuration its stages are from is written down", chronicle.write()));
     }
     if let Some((_, why)) = chronicle::failure(&migration.status) {
         if !ordered(keys::MIGRATION_RETRY) {
-            return Some(Progress::wait(format!("its migration failed: {why}")));
+            return Some(Progress::wait(format!("its migration failed: {why}")).shown_as(Stand::Failed));
         }
         let steps = vec![stage::retry(chronicle), vec![take_order(migration, keys::MIGRATION_RETRY)]];
-        return Some(Progress::Wait { why: "its migration is tried again".into(), steps, again: None });
+        return Some(Progress::steps("its migration is tried again", steps));
     }
     // An order that came when it was not needed any more.
     let stale = ordered(keys::MIGRATION_RETRY).then(|| take_order(migration, keys::MIGRATION_RETRY));
@@ -322,19 +316,19 @@ pub(crate) fn rollback(snapshot: &Snapshot, consumer: &Object, record: &Record) 
     let migration = snapshot.migration.object.present().filter(|it| Some(&it.spec) == spec(record).as_ref())?;
     let generation = consumer.meta.generation;
     if let Some((why, message)) = chronicle::failure(&migration.status).filter(|_| is_over(&migration.status)) {
-        let is_this = why == reason::ROLLED_BACK && migration.status.observed_generation == generation;
+        let is_this = why == reason::ROLLED_BACK && migration.status.object_generation == generation;
         return is_this.then(|| Progress::RollBack(message.to_owned()));
     }
     let ordered = migration.orders.get(keys::MIGRATION_ROLLBACK).is_some_and(|value| value != "false");
-    if !ordered || is_over(&migration.status) {
+    if !ordered || !goes_on(migration) {
         return None;
     }
     let mut chronicle = Chronicle::of(migration, &snapshot.now);
-    chronicle.status().observed_generation = generation;
+    chronicle.status().object_generation = generation;
     let message = format!("{} serves on, as was ordered", migration.spec.from.cluster_name);
     let write = chronicle.fail(reason::ROLLED_BACK, &message).write();
     let steps = vec![write, vec![take_order(migration, keys::MIGRATION_ROLLBACK)]];
-    Some(Progress::Wait { why: message, steps, again: None })
+    Some(Progress::steps(message, steps))
 }
 
 /// The end of a migration whose new copy is another object than the one that its stages filled: somebody at the provider
@@ -343,7 +337,7 @@ pub(crate) fn lost_copy(snapshot: &Snapshot, record: &Record) -> Option<Vec<Acti
     let (new, known) = (snapshot.own_next_copy()?, record.next_uid()?);
     let migration = snapshot.migration.object.present()?;
     let is_its = !migration.status.stages.is_empty() && Some(&migration.spec) == spec(record).as_ref();
-    if new.uid() == known || !is_its || is_over(&migration.status) {
+    if new.uid() == known || !is_its || !goes_on(migration) {
         return None;
     }
     let why = format!(
@@ -352,6 +346,11 @@ pub(crate) fn lost_copy(snapshot: &Snapshot, record: &Record) -> Option<Vec<Acti
         migration.spec.to.cluster_name
     );
     Some(abandon(snapshot, &why, None))
+}
+
+/// The command line with which a person gives an order.
+pub(crate) fn command(order: &str, migration: &MigrationRecord) -> String {
+    format!("resource-broker migrate {order} {} -n {}", migration.name, migration.namespace)
 }
 
 /// Takes one order off a migration.
@@ -393,7 +392,7 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
 fn blocked(snapshot: &Snapshot, migration: &MigrationRecord, why: &str) -> Progress {
     let mut chronicle = Chronicle::of(migration, &snapshot.now);
     let write = chronicle.progressing(&Finding::no(reason::BLOCKED, why)).write();
-    Progress::act(format!("its migration is blocked: {why}"), write)
+    Progress::act(format!("its migration is blocked: {why}"), write).shown_as(Stand::Blocked)
 }
 
 /// The migration that belongs to the record's move.
@@ -441,9 +440,8 @@ pub(crate) fn gvk(kind: &GroupVersionKind) -> Gvk {
 pub(crate) fn hands_over(snapshot: &Snapshot) -> bool {
     let migration = snapshot.migration.object.present();
     migration.is_some_and(|migration| {
-        let status = &migration.status;
-        !is_over(status)
-            && chronicle::reached(status, MigrationState::InitialCompleted)
+        goes_on(migration)
+            && chronicle::reached(&migration.status, MigrationState::InitialCompleted)
             && snapshot.record.present().and_then(|record| spec(record)).as_ref() == Some(&migration.spec)
     })
 }
@@ -454,21 +452,21 @@ pub(crate) fn is_rolled_back(snapshot: &Snapshot, consumer: &Object, provider: &
         let rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
         rolled_back
             && migration.spec.from.cluster_name == provider.to_string()
-            && migration.status.observed_generation == consumer.meta.generation
+            && migration.status.object_generation == consumer.meta.generation
     })
 }
 
 /// The writes that end a migration which is under way; none where there is none. Where the end of its object is not certain
 /// (`guard`) it is left to whoever looks at migrations without a record.
 pub(crate) fn abandon(snapshot: &Snapshot, why: &str, guard: Option<&Guard>) -> Vec<Action> {
-    let migration = snapshot.migration.object.present().filter(|migration| !is_over(&migration.status));
+    let migration = snapshot.migration.object.present().filter(|migration| goes_on(migration));
     let Some(migration) = migration.filter(|_| guard.is_none()) else { return Vec::new() };
     Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write()
 }
 
 /// A migration that is under way although nothing moves: the switch was made, or the move was given up.
 pub(crate) fn settle(snapshot: &Snapshot, record: &Record) -> Vec<Action> {
-    let migration = snapshot.migration.object.present().filter(|migration| !is_over(&migration.status));
+    let migration = snapshot.migration.object.present().filter(|migration| goes_on(migration));
     let Some(migration) = migration else { return Vec::new() };
     if migration.spec.to.cluster_name != record.spec.provider.cluster {
         return abandon(snapshot, "the object stays where it is", None);

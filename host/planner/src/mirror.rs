@@ -10,8 +10,9 @@ use resource_broker_api::{
 };
 
 use crate::{
-    migrate::{Progress, UnderWay},
+    migrate::UnderWay,
     plan::{Action, CopyRelated, Existing, Marks},
+    progress::Progress,
     question::Mirrored,
     related::{is_untouched, source_mark},
     snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
@@ -54,10 +55,10 @@ impl Step {
     /// The same, with the mirrors brought in step.
     pub(crate) fn beside(&self, progress: Progress) -> Progress {
         match progress {
-            Progress::Wait { why, mut steps, again } => {
+            Progress::Wait { why, stand, mut steps, again } => {
                 steps.insert(0, self.actions.clone());
                 let again = [again, self.again].into_iter().flatten().min();
-                Progress::Wait { why, steps, again }
+                Progress::Wait { why, stand, steps, again }
             }
             other @ (Progress::RollBack(_) | Progress::Switch) => other,
         }
@@ -205,7 +206,18 @@ pub(crate) fn left(compute: &ComputeView) -> Option<String> {
         View::Unknown { why, .. } => Some(format!("mirrored resources cannot be read: {why}")),
         View::Absent | View::Present(()) => None,
     };
-    let objects = compute.deployed.iter().chain(&compute.mirrored);
-    let there = objects.map(|(gvk, object)| format!("{} {}", gvk.kind, object.name())).next();
+    let there = compute.deployed.iter().chain(&compute.mirrored).next();
+    let there = there.map(|(gvk, object)| {
+        format!("{} in namespace {} of {}", held(&gvk.kind, object), compute.namespace, compute.cluster)
+    });
     there.or(unread).or(mirrors)
+}
+
+/// An object with what holds it, where it is on its way out.
+pub(crate) fn held(kind: &str, object: &Object) -> String {
+    let name = format!("{kind} {}", object.name());
+    match object.finalizers() {
+        finalizers @ [_, ..] if object.is_deleting() => format!("{name} (held by {})", finalizers.join(", ")),
+        _ => name,
+    }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use resource_broker_api::{
     broker::{AssignmentSpec, AssignmentStatus, MigrationSpec, MigrationStatus},
-    names::ClusterName,
+    names::{ClusterName, Role},
     object::Object,
 };
 use serde_json::Value;
@@ -55,7 +55,7 @@ pub enum Action {
         /// What must hold just before.
         guards: Vec<Guard>,
     },
-    /// Create a Migration. If one of that name exists already, the key is looked at again.
+    /// Create a Migration, with the broker's finalizer. If one of that name exists already, the key is looked at again.
     CreateMigration {
         /// Its name.
         name: String,
@@ -84,6 +84,17 @@ pub enum Action {
         /// The annotations.
         annotations: Vec<&'static str>,
     },
+    /// Take the broker's finalizer off a Migration: nothing of it is in the compute cluster any more.
+    ReleaseMigration {
+        /// Its name.
+        name: String,
+        /// The Migration that is meant.
+        uid: String,
+        /// The version whose finalizers are known.
+        resource_version: String,
+        /// The finalizers that stay.
+        keep: Vec<String>,
+    },
     /// Delete a Migration.
     DeleteMigration {
         /// Its name.
@@ -111,6 +122,15 @@ pub enum Action {
         finalizer: &'static str,
         /// The annotations.
         annotations: BTreeMap<&'static str, String>,
+    },
+    /// Take an annotation off an object, whoever has put it there.
+    Unmark {
+        /// The object.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// The annotation.
+        annotation: &'static str,
     },
     /// Take our finalizer off an object.
     ReleaseFinalizer {
@@ -174,12 +194,17 @@ impl Action {
             | Self::TakeOrders { .. }
             | Self::DeleteMigration { .. } => Part::Record,
             Self::Deploy { .. } => Part::Migration,
-            Self::Decorate { .. } | Self::Event(_) => Part::Decorate,
+            Self::Decorate { .. } | Self::Unmark { .. } | Self::Event(_) => Part::Decorate,
             Self::ApplyCopy { .. } => Part::Copy,
             Self::PutStatus { .. } => Part::Status,
             Self::CopyRelated(copy) if matches!(copy.marks, Marks::Mirror { .. }) => Part::Migration,
             Self::CopyRelated(_) => Part::Related,
-            Self::DeleteRecord { .. } | Self::ReleaseFinalizer { .. } | Self::Delete { .. } => Part::Delete,
+            // What is taken away there is a stage's or a mirror, and its migration tells what is in the way.
+            Self::Delete { target, .. } if target.cluster.role == Role::Compute => Part::Migration,
+            Self::DeleteRecord { .. }
+            | Self::ReleaseFinalizer { .. }
+            | Self::ReleaseMigration { .. }
+            | Self::Delete { .. } => Part::Delete,
         }
     }
 }
@@ -196,6 +221,8 @@ pub enum Guard {
     NoRecord(String),
     /// The Assignment of that name, if there is one, does not name this copy.
     NotNamed(String, Target),
+    /// The object of that name and UID is there, and nobody has deleted it.
+    Lives(Target, String),
 }
 
 /// A move that begins.

@@ -1,10 +1,12 @@
-//! What plugins are asked about one object, and what they answer. The host carries questions to the sandbox and brings
-//! answers back; nothing here knows how.
+//! What is asked about one object, and what is answered: plugins by way of the sandbox, and the compute cluster about pods.
+//! The host carries questions there and brings answers back; nothing here knows how.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use resource_broker_api::names::ClusterName;
+use resource_broker_api::{names::ClusterName, object::Object};
 use serde_json::Value;
+
+use crate::snapshot::Target;
 
 /// What a pass asks.
 #[derive(Clone, Debug, Default)]
@@ -17,13 +19,18 @@ pub struct Questions {
     pub elsewhere: Vec<Judge>,
     /// What is known of the object's migration?
     pub template: Option<Template>,
+    /// Which pods of a stage's Jobs have not ended?
+    pub pods: Option<PodsOf>,
+    /// What is at these places? They are looked at uncached: watches show the broker's own objects there alone.
+    pub places: Vec<Target>,
 }
 
 impl Questions {
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        let Self { judge, transform, elsewhere, template } = self;
-        judge.is_none() && transform.is_none() && elsewhere.is_empty() && template.is_none()
+        let Self { judge, transform, elsewhere, template, pods, places } = self;
+        let asks_nobody = judge.is_none() && transform.is_none() && elsewhere.is_empty() && template.is_none();
+        asks_nobody && pods.is_none() && places.is_empty()
     }
 }
 
@@ -123,6 +130,17 @@ pub struct Mirrored {
     pub name: String,
 }
 
+/// Whose pods are asked about. No plugin is: it takes an uncached look at the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodsOf {
+    /// The compute cluster.
+    pub cluster: ClusterName,
+    /// Its namespace.
+    pub namespace: String,
+    /// The names of the Jobs, which may be gone; at least one.
+    pub jobs: Vec<String>,
+}
+
 /// One stage, as a template component makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
@@ -193,4 +211,8 @@ pub struct Answers {
     pub manifests: Option<Result<Vec<Manifest>, PluginFailure>>,
     /// How the stage under way stands.
     pub outcome: Option<Result<Outcome, PluginFailure>>,
+    /// The names of pods that have not ended, some of them where there are many; or why that cannot be told.
+    pub pods: Option<Result<Vec<String>, String>>,
+    /// What is at each of [`Questions::places`], in that order (metadata only), or why that cannot be told.
+    pub places: Option<Vec<Result<Option<Arc<Object>>, String>>>,
 }

@@ -15,6 +15,7 @@ use crate::{
     churn,
     findings::Finding,
     plan::{Action, CopyRelated, Existing, Guard, Marks},
+    question::{Answers, Questions},
     snapshot::{Key, RelatedView, Snapshot, Target, View, Watched},
 };
 
@@ -236,6 +237,52 @@ fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedVie
     step.actions.push(Action::CopyRelated(Box::new(copy)));
 }
 
+/// What keeps related resources that `to` declares from being brought to the consumer once the object is there: an object of
+/// somebody else's under the name of one. Asks where no watch shows what is there.
+pub(crate) fn taken(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    to: &ClusterName,
+    answers: &Answers,
+) -> Result<Option<String>, Box<Questions>> {
+    let (Some(namespace), Some(record)) = (consumer.namespace(), snapshot.record.present()) else { return Ok(None) };
+    let marks = Marks::Consumer { owner: owner(&snapshot.key, consumer), record: record.name.clone() };
+    let mut places = Vec::new();
+    for view in snapshot.related_next.iter().take(MOST).filter(|view| view.allowed) {
+        let declared = &view.declared;
+        let (consumer, name) = (snapshot.key.consumer.clone(), declared.target_name.clone());
+        let target = Target::new(consumer, declared.gvk.clone(), Some(namespace.to_owned()), name);
+        match &view.target {
+            // A consumer that cannot be read keeps no provider busy: what it has stays until all can be brought to it.
+            Watched::View(View::Unknown { .. }) => {}
+            Watched::View(View::Present(there)) if may_replace(there, &marks) => {}
+            Watched::View(View::Present(_)) => return Ok(Some(in_the_way(&target, to))),
+            Watched::View(View::Absent) | Watched::Unwatchable => places.push(target),
+        }
+    }
+    if places.is_empty() {
+        return Ok(None);
+    }
+    let Some(found) = &answers.places else {
+        return Err(Box::new(Questions { places, ..Questions::default() }));
+    };
+    Ok(places.iter().zip(found).find_map(|(target, found)| match found {
+        Err(why) => Some(format!("whether {target} is there cannot be told: {why}")),
+        Ok(Some(there)) if !may_replace(there, &marks) => Some(in_the_way(target, to)),
+        Ok(_) => None,
+    }))
+}
+
+fn in_the_way(target: &Target, to: &ClusterName) -> String {
+    let namespace = target.namespace.as_ref().map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+    let (kind, name) = (&target.gvk.kind, &target.name);
+    format!(
+        "{} has a {kind} of its own named {name}{namespace}, and {to} declares one that would have that name: rename or delete \
+         it there",
+        target.cluster
+    )
+}
+
 /// Whether the watch of a source may only be behind the one that showed the status which declares it: the read that copying
 /// begins with tells. Once the record says that something is in the way, whatever it is, the watch alone is waited for:
 /// what that read found would not be what is told, and so it would be made at every pass.
@@ -314,9 +361,9 @@ pub fn is_copy(object: &Object, namespace: Option<&str>, consumer_uid: &str) -> 
 /// Whether an object at the target may be replaced: the broker's own copy, also one for an object that stood under this
 /// name before, or one that the Go broker made, which owns no more than a plain reference; in the compute cluster, a mirror of
 /// the same migration.
-pub fn may_replace(there: &Object, request: &CopyRelated) -> bool {
+pub fn may_replace(there: &Object, marks: &Marks) -> bool {
     let is_copied = there.annotation(keys::RELATED_SOURCE).is_some();
-    match &request.marks {
+    match marks {
         Marks::Consumer { owner, record } => {
             let labelled = there.label(keys::RELATED_TO) == Some(record.as_str());
             let owners = there.meta.owner_references.iter().flatten();

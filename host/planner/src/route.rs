@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::Object};
+use resource_broker_api::{broker::MigrationState, conditions::reason, keys, names::ClusterName, object::Object};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    copy,
+    copy, elsewhere,
     findings::Finding,
-    question::{PluginFailure, Verdict},
-    snapshot::{Key, Offer, Seat, Snapshot, View},
+    question::{Answers, PluginFailure, Questions, Verdict},
+    snapshot::{Key, Offer, Seat, Snapshot, VersionView, View},
 };
 
 /// Where an object without a record goes.
@@ -19,40 +19,150 @@ pub enum Route {
     To(Arc<Offer>),
     /// Nowhere, for now.
     Nowhere(Finding),
+    /// Where its copy is that a migration begins with, or has brought it to, although its record is gone. Whether that provider
+    /// still accepts it is another question, and the copy stays as it is.
+    Back(Arc<Offer>),
     /// It cannot be told yet: this is awaited.
     Wait(String),
+    /// Nothing is to be done about it in this version of its kind: why.
+    OtherVersion(String),
 }
 
 /// Chooses a provider.
-pub fn route(snapshot: &Snapshot, consumer: &Object, judged: Option<&Result<Vec<Verdict>, PluginFailure>>) -> Route {
-    if let Some(wait) = unread_claim(snapshot, consumer) {
-        return wait;
+///
+/// # Errors
+///
+/// What has to be asked of the offers for other versions of the kind, before it can be said that nobody takes the object.
+pub fn route(snapshot: &Snapshot, consumer: &Object, answers: &Answers) -> Result<Route, Box<Questions>> {
+    if let Some(known) = migrated(snapshot, consumer).or_else(|| unread_claim(snapshot, consumer)) {
+        return Ok(known);
     }
-    if snapshot.offers.is_empty() {
-        return Route::Nowhere(no_offers(snapshot));
-    }
-    let verdicts = match judged {
-        Some(Ok(verdicts)) => verdicts,
-        Some(Err(failure)) => return Route::Nowhere(Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone())),
-        None => return Route::Wait("the offers have not been judged".into()),
-    };
     let mut heard = Heard::default();
-    for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
-        heard.hear(offer, verdict, || obstacle(snapshot, offer, None));
+    match &answers.judge {
+        _ if snapshot.offers.is_empty() => {}
+        Some(Ok(verdicts)) => {
+            for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
+                heard.hear(offer, verdict, || obstacle(snapshot, offer, None));
+            }
+        }
+        Some(Err(failure)) => heard.fail(failure),
+        None => return Ok(Route::Wait("the offers have not been judged".into())),
     }
     if let Some(held) = heard.candidates.iter().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
-        return Route::To(Arc::clone(held));
+        return Ok(Route::To(Arc::clone(held)));
     }
     if let Some(offer) = heard.best(&snapshot.key) {
-        return Route::To(offer);
+        return Ok(Route::To(offer));
     }
-    let message = format!("none of {} accepts it: {}", count(snapshot.offers.len()), heard.refusals.join(" | "));
+    nowhere(snapshot, consumer, heard, answers)
+}
+
+/// No offer for the object's version takes it: those for the other versions are asked before anything is said of that. Each
+/// version's passes come to the same words.
+fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers) -> Result<Route, Box<Questions>> {
+    let is_on_its_way = |view: &&VersionView| {
+        !view.offers.is_empty() && matches!(view.consumer, View::Absent | View::Unknown { failing: false, .. })
+    };
+    if let Some(view) = snapshot.versions.iter().find(is_on_its_way) {
+        return Ok(Route::Wait(format!("the object has not been read as {} yet", view.version)));
+    }
+    let mut heard = elsewhere::in_other_versions(snapshot, consumer, answers)?;
+    if let Some((version, _)) = heard.iter().find(|(_, heard)| !heard.candidates.is_empty()) {
+        return Ok(Route::OtherVersion(format!("an offer for its version {version} takes it")));
+    }
+    let asked = |view: &&VersionView| heard.iter().any(|(version, _)| *version == view.version);
+    let others = snapshot.versions.iter().filter(asked).map(|view| view.offers.len());
+    let offers = snapshot.offers.len() + others.sum::<usize>();
+    if offers == 0 {
+        return Ok(Route::Nowhere(no_offers(snapshot)));
+    }
+    if !snapshot.offers.is_empty() {
+        heard.push((snapshot.key.gvk.version.clone(), own));
+    }
+    heard.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let in_several = heard.len() > 1;
+    let lines = heard.iter().flat_map(|(version, heard)| {
+        let tag = if in_several { format!(" (as {version})") } else { String::new() };
+        heard.refusals.iter().map(move |line| format!("{line}{tag}"))
+    });
+    let lines = lines.collect::<Vec<_>>().join(" | ");
+    if heard.iter().all(|(_, heard)| heard.is_silent) {
+        return Ok(Route::Nowhere(Finding::unknown(reason::PLUGIN_FAILED, lines)));
+    }
+    let message = match offers {
+        1 => format!("the one offer that there is does not accept it: {lines}"),
+        several => format!("none of {several} offers accepts it: {lines}"),
+    };
     // Who could not be judged might accept.
-    Route::Nowhere(if heard.failed {
+    Ok(Route::Nowhere(if heard.iter().any(|(_, heard)| heard.failed) {
         Finding::unknown(reason::PLUGIN_FAILED, message)
     } else {
         Finding::no(reason::NO_MATCHING_OFFER, message)
-    })
+    }))
+}
+
+/// An object without a record whose Migration is there: somebody deleted the record. The Migration, which no tenant writes, says
+/// which copy serves: until it was completed, the one that it begins with, which may be the only one with the data.
+fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
+    let migration = match &snapshot.migration.object {
+        // Nothing of an object without the finalizer was ever anywhere.
+        View::Unknown { why, .. } if consumer.has_finalizer(keys::GENERIC_FINALIZER) => {
+            return Some(Route::Wait(format!("Migrations cannot be read: {why}")));
+        }
+        View::Unknown { .. } | View::Absent => return None,
+        View::Present(migration) => migration,
+    };
+    let is_complete = migration.status.state == Some(MigrationState::CutoverCompleted);
+    let end = if is_complete { &migration.spec.to } else { &migration.spec.from };
+    let version = &end.gvk.version;
+    if *version != snapshot.key.gvk.version && snapshot.versions.iter().any(|view| view.version == *version) {
+        return Some(Route::OtherVersion(format!("its Migration says that it is brokered as {version}")));
+    }
+    let provider = ClusterName::parse(&end.cluster_name)?;
+    let unread = |why: &str| {
+        format!(
+            "{provider}, which serves this object as Migration {} says, {why}; if nothing of this object is there, delete that \
+             Migration",
+            migration.name
+        )
+    };
+    match snapshot.providers.get(&provider).map(|view| &view.copy) {
+        None => {
+            let message = unread("is not attached to the broker");
+            Some(Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message)))
+        }
+        Some(View::Unknown { why, failing }) => {
+            let message = unread(&format!("cannot be read: {why}"));
+            Some(if *failing {
+                Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message))
+            } else {
+                Route::Wait(message)
+            })
+        }
+        Some(View::Present(copy)) if is_live_and_ours(snapshot, copy) => {
+            Some(Route::Back(offer_at(snapshot, &provider)))
+        }
+        Some(View::Present(_) | View::Absent) => None,
+    }
+}
+
+fn is_live_and_ours(snapshot: &Snapshot, copy: &Object) -> bool {
+    copy::is_claimed(copy, &snapshot.key)
+        && copy.annotation(keys::BROKER) == snapshot.broker.as_deref()
+        && !copy.is_deleting()
+}
+
+/// The offer by which a provider is recorded to have an object, whether it accepts that or not. One that offers nothing any more
+/// has withdrawn what it offered, and no record says how that was called.
+fn offer_at(snapshot: &Snapshot, provider: &ClusterName) -> Arc<Offer> {
+    let offered = snapshot.offers.iter().find(|offer| offer.provider == *provider);
+    offered.map_or_else(
+        || {
+            let (namespace, name) = ("unknown".to_owned(), "withdrawn".to_owned());
+            Arc::new(Offer { provider: provider.clone(), namespace, name, filters: Vec::new() })
+        },
+        Arc::clone,
+    )
 }
 
 /// What several offers said.
@@ -64,6 +174,8 @@ pub(crate) struct Heard {
     pub(crate) refusals: Vec<String>,
     /// One could not be judged.
     pub(crate) failed: bool,
+    /// None could.
+    is_silent: bool,
 }
 
 impl Heard {
@@ -80,6 +192,12 @@ impl Heard {
                 None => self.candidates.push(Arc::clone(offer)),
             },
         }
+    }
+
+    /// Takes in that no offer could be judged.
+    pub(crate) fn fail(&mut self, failure: &PluginFailure) {
+        (self.failed, self.is_silent) = (true, true);
+        self.refusals.push(failure.message.clone());
     }
 
     /// The candidate that the object's share falls to.
@@ -121,7 +239,10 @@ fn no_offers(snapshot: &Snapshot) -> Finding {
             View::Absent | View::Present(()) => None,
         })
         .collect();
-    let kind = &snapshot.key.gvk;
+    let versions = snapshot.versions.iter().map(|view| snapshot.key.in_version(&view.version).gvk.to_string());
+    let mut kinds: Vec<String> = versions.chain([snapshot.key.gvk.to_string()]).collect();
+    kinds.sort_unstable();
+    let kind = kinds.join(" or ");
     let mut message = format!("no provider offers {kind}: an AcceptAPI for it is needed in a provider cluster");
     if !unread.is_empty() {
         message.push_str("; not known yet: ");
@@ -132,10 +253,6 @@ fn no_offers(snapshot: &Snapshot) -> Finding {
 
 fn refusal(offer: &Offer, why: &str) -> String {
     format!("{} ({}/{}): {why}", offer.provider, offer.namespace, offer.name)
-}
-
-fn count(offers: usize) -> String {
-    if offers == 1 { "one offer".into() } else { format!("{offers} offers") }
 }
 
 /// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.

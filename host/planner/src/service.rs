@@ -110,7 +110,9 @@ pub(crate) fn serve(
     } else if moving.is_none() && (is_refused || copy.is_some()) {
         last.extend(leave::others(snapshot, record, &mut plan));
     }
-    if let Some(failure) = failure(snapshot) {
+    // What is in a migration's way is told on the Migration: it is not the object's owner's to mend.
+    let is_migrations = |failure: &&Failure| failure.part == Part::Migration && moving.is_some();
+    if let Some(failure) = failure(snapshot).filter(|failure| !is_migrations(failure)) {
         synced = Finding::no(failure.reason, failure.message.clone());
     }
     let unreadable = copy.is_some_and(|copy| status::is_unreadable(copy));
@@ -159,7 +161,11 @@ pub(crate) fn serve(
 
 /// Adds actions to the last step: they may run at the same time.
 fn merge(plan: &mut Plan, actions: Option<Action>) {
-    match plan.steps.last_mut().filter(|step| step.iter().all(|action| matches!(action, Action::Decorate { .. }))) {
+    match plan
+        .steps
+        .last_mut()
+        .filter(|step| step.iter().all(|action| matches!(action, Action::Decorate { .. } | Action::Unmark { .. })))
+    {
         Some(step) => step.extend(actions),
         None => {
             plan.then(actions);
@@ -279,7 +285,8 @@ pub(crate) const MAX_EVENT: usize = 1024;
 /// `Some(true)`: a warning; `Some(false)`: the end of one; `None`: nothing new.
 fn worth_telling(type_: &str, finding: &Finding, before: &[Condition]) -> Option<bool> {
     let stood = before.iter().find(|condition| condition.type_ == type_);
-    let is_new = stood.is_none_or(|c| c.reason != finding.reason || c.message != finding.message);
+    let says = |c: &Condition| c.message == finding.message || c.message == finding.inside().message;
+    let is_new = stood.is_none_or(|c| c.reason != finding.reason || !says(c));
     if is_trouble(finding) {
         return is_new.then_some(true);
     }

@@ -10,6 +10,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
     broker::{AssignmentSpec, AssignmentStatus, CopyRef, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef},
+    keys,
     names::{ClusterName, Gvk, assignment_name, copy_name},
     object::Object,
 };
@@ -305,17 +306,31 @@ pub struct Memory {
 pub struct Judged {
     /// The object's generation that they accepted last; `None` where they have not since this process began.
     pub accepted: Option<i64>,
+    /// The one that they refused last; the same.
+    pub refused: Option<i64>,
     /// For how long they have refused it without a break.
     pub refused_for: Option<Duration>,
+    /// For how long they have accepted it without a break. Counted while the object moves.
+    pub accepted_for: Option<Duration>,
 }
 
 /// What the broker was told about moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For how long a provider must refuse an object that has not changed before it moves.
+    /// For how long a provider must refuse an object that has not changed before it moves, and accept it again before it does
+    /// not move after all.
     pub settle: Duration,
     /// How many objects may move at once from or to one provider.
     pub moves_per_provider: usize,
+}
+
+/// The objects that move from or to one provider now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// How many they are.
+    pub count: usize,
+    /// The names of their Assignments: some of them, in order.
+    pub names: Vec<String>,
 }
 
 /// A Migration as the planner needs it.
@@ -323,20 +338,36 @@ pub struct Limits {
 pub struct MigrationRecord {
     /// Its name, which is the Assignment's.
     pub name: String,
+    /// The broker's namespace, in which it is.
+    pub namespace: String,
     /// Its UID.
     pub uid: String,
     /// Its `metadata.resourceVersion`.
     pub resource_version: String,
     /// Its `metadata.generation`.
     pub generation: Option<i64>,
-    /// Whether somebody deleted it and something holds it.
-    pub deleting: bool,
+    /// When somebody deleted it, where something holds it.
+    pub deleted_at: Option<Time>,
+    /// What holds it.
+    pub finalizers: Vec<String>,
     /// Its annotations under the broker's prefix: people's orders.
     pub orders: BTreeMap<String, String>,
     /// Between which copies.
     pub spec: MigrationSpec,
     /// How far it is.
     pub status: MigrationStatus,
+}
+
+impl MigrationRecord {
+    /// Whether it is on its way out: nothing of it goes on.
+    pub fn is_deleting(&self) -> bool {
+        self.deleted_at.is_some()
+    }
+
+    /// Whether the broker holds it, since something of it may be in the compute cluster.
+    pub fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|held| held == keys::MIGRATION_FINALIZER)
+    }
 }
 
 /// A MigrationConfiguration for the object's kind.
@@ -509,7 +540,7 @@ pub struct Snapshot {
     /// What the broker was told about moves.
     pub limits: Limits,
     /// Objects that move from or to each provider now. This one is not among them.
-    pub moves: BTreeMap<ClusterName, usize>,
+    pub moves: BTreeMap<ClusterName, Moves>,
     /// The object's migration.
     pub migration: MigrationView,
     /// Related resources that the copy's status declares.

@@ -14,10 +14,13 @@ use resource_broker_api::{
 use serde_json::json;
 
 use crate::{
-    chronicle::Chronicle,
+    chronicle::{self, Chronicle},
     findings::Finding,
-    migrate::{Progress, UnderWay, gvk},
+    migrate::{UnderWay, command, gvk},
+    mirror::held,
     plan::Action,
+    pods,
+    progress::Progress,
     question::{Manifest, Outcome, Questions, Stage, TemplateAsk},
     snapshot::{Target, View},
 };
@@ -57,8 +60,8 @@ pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
                 None => remind(Ok(step), under_way, stage, current),
             }
         }
-        StageState::Retrying => Ok(retrying(under_way, current)),
-        StageState::Succeeded => Ok(match clean(under_way, current) {
+        StageState::Retrying => retrying(under_way, current),
+        StageState::Succeeded => Ok(match clean(under_way, current)? {
             Some(progress) => progress,
             None => enter(under_way, stages.get(index + 1)),
         }),
@@ -102,10 +105,11 @@ fn approval(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
     under_way.waits(
         reason::AWAITING_APPROVAL,
         format!(
-            "a person has to approve it{other}: resource-broker migrate approve {name}, or annotate the Migration {name} with {}={}",
+            "a person has to approve it{other}: {}, or annotate the Migration {} with {}={}",
+            command("approve", under_way.migration),
+            under_way.migration.name,
             keys::MIGRATION_APPROVE,
             stage.name,
-            name = under_way.migration.name,
         ),
     )
 }
@@ -128,8 +132,11 @@ fn lasted(under_way: UnderWay<'_>, current: &StageStatus) -> Option<SignedDurati
 fn overdue(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Option<String> {
     let timeout = stage.timeout?;
     let limit = SignedDuration::try_from(timeout).ok()?;
-    (lasted(under_way, current)? >= limit)
-        .then(|| format!("it took longer than its timeout of {} s", timeout.as_secs_f64()))
+    (lasted(under_way, current)? >= limit).then(|| {
+        let last = chronicle::last_told(&under_way.migration.status, &stage.name);
+        let last = last.map(|last| format!("; {last}")).unwrap_or_default();
+        format!("it took longer than its timeout of {} s{last}", timeout.as_secs_f64())
+    })
 }
 
 /// Looks again when the stage's timeout is over.
@@ -139,12 +146,7 @@ fn remind(step: Step, under_way: UnderWay<'_>, stage: &Stage, current: &StageSta
         // Times are written in whole seconds: a moment late is better than too early.
         timeout.saturating_sub(lasted) + Duration::from_millis(50)
     });
-    Ok(match step? {
-        Progress::Wait { why, steps, again } => {
-            Progress::Wait { why, steps, again: [again, rest].into_iter().flatten().min() }
-        }
-        other => other,
-    })
+    Ok(step?.again_in(rest))
 }
 
 fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
@@ -241,10 +243,7 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
             Shown::There(object) if object.is_deleting() => {
                 return Ok(under_way.waits(
                     reason::STAGE_RUNNING,
-                    format!(
-                        "{} {} is being deleted; it is made again when it is gone",
-                        resource.gvk.kind, resource.name
-                    ),
+                    format!("{} is being deleted; it is made again when it is gone", held(&resource.gvk.kind, object)),
                 ));
             }
             Shown::There(object) => {
@@ -303,15 +302,13 @@ fn deploy(
     if let Some(progress) = impossible {
         return Ok(progress);
     }
-    let actions = manifests.iter().zip(&made).filter(|(_, made)| missing.contains(made));
-    let actions: Vec<Action> = actions.map(|(manifest, made)| deployment(under_way, stage, manifest, made)).collect();
-    Ok(match under_way.waits(reason::STAGE_RUNNING, "it is being deployed".into()) {
-        Progress::Wait { why, mut steps, again } => {
-            steps.push(actions);
-            Progress::Wait { why, steps, again }
-        }
-        other => other,
-    })
+    let due: Vec<_> = manifests.iter().zip(&made).filter(|(_, made)| missing.contains(made)).collect();
+    // A Job that somebody deleted by hand may have left some.
+    if let Some(progress) = pods::ending(under_way, due.iter().map(|(_, made)| *made), reason::STAGE_RUNNING)? {
+        return Ok(progress);
+    }
+    let actions = due.into_iter().map(|(manifest, made)| deployment(under_way, stage, manifest, made)).collect();
+    Ok(under_way.waits(reason::STAGE_RUNNING, "it is being deployed".into()).then(actions))
 }
 
 fn deployment(under_way: UnderWay<'_>, stage: &Stage, manifest: &Manifest, made: &StageResource) -> Action {
@@ -373,24 +370,28 @@ fn attempt_failed(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus,
         status.completed_at = (!again).then_some(now);
     });
     if !again {
-        let (name, from) = (&under_way.migration.name, &under_way.migration.spec.from.cluster_name);
+        let migration = under_way.migration;
         let message = format!(
-            "stage {} failed at attempt {}: {message}; {from} serves on, and what the stage deployed stays to be looked at: \
-             resource-broker migrate retry {name} tries again, resource-broker migrate rollback {name} gives it up",
-            stage.name, current.attempt
+            "stage {} failed at attempt {}: {message}; {} serves on, and what the stage deployed stays to be looked at: \
+             {} tries again, {} gives it up",
+            stage.name,
+            current.attempt,
+            migration.spec.from.cluster_name,
+            command("retry", migration),
+            command("rollback", migration),
         );
         chronicle.fail(why, &message);
     }
     Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
 }
 
-fn retrying(under_way: UnderWay<'_>, current: &StageStatus) -> Progress {
-    if let Some(progress) = clean(under_way, current) {
-        return progress;
+fn retrying(under_way: UnderWay<'_>, current: &StageStatus) -> Step {
+    if let Some(progress) = clean(under_way, current)? {
+        return Ok(progress);
     }
     let mut chronicle = under_way.chronicle();
     begin_attempt(&mut chronicle, &under_way.snapshot.now, current.attempt.saturating_add(1));
-    Progress::act(format!("stage {} is tried again", current.name), chronicle.write())
+    Ok(Progress::act(format!("stage {} is tried again", current.name), chronicle.write()))
 }
 
 /// A failed migration's stage is tried again from its first attempt.
@@ -404,16 +405,17 @@ pub(crate) fn retry(mut chronicle: Chronicle<'_>) -> Vec<Action> {
     chronicle.write()
 }
 
-/// Takes away what a stage deployed; `None` once that is gone.
-fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Option<Progress> {
+/// Takes away what a stage deployed; `None` once that is gone, and the pods of its Jobs have ended: they must not meet what
+/// comes next.
+fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Result<Option<Progress>, Box<Questions>> {
     let mut actions = Vec::new();
     let mut left = Vec::new();
     for resource in &current.resources {
         match shown(under_way, resource) {
             Shown::Absent | Shown::Impossible(_) => {}
-            Shown::Wait(progress) => return Some(progress),
+            Shown::Wait(progress) => return Ok(Some(progress)),
             Shown::There(object) => {
-                left.push(format!("{} {}", resource.gvk.kind, resource.name));
+                left.push(held(&resource.gvk.kind, object));
                 if !object.is_deleting() {
                     let uid = object.uid().to_owned();
                     actions.push(Action::Delete { target: target(under_way, resource), uid, guards: Vec::new() });
@@ -422,14 +424,14 @@ fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Option<Progress> {
         }
     }
     if left.is_empty() {
-        return None;
+        return pods::ending(under_way, &current.resources, reason::CLEANING);
     }
-    let waits = under_way.waits(reason::CLEANING, format!("what it deployed is taken away: {}", left.join(", ")));
-    Some(match waits {
-        Progress::Wait { why, mut steps, again } => {
-            steps.push(actions);
-            Progress::Wait { why, steps, again }
-        }
-        other => other,
-    })
+    let compute = &under_way.snapshot.migration.compute;
+    let message = format!(
+        "what it deployed is taken away from namespace {} of {}: {}",
+        compute.namespace,
+        compute.cluster,
+        left.join(", ")
+    );
+    Ok(Some(under_way.waits(reason::CLEANING, message).then(actions)))
 }

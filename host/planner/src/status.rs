@@ -52,7 +52,7 @@ pub(crate) fn reported_ready(status: Option<&Value>) -> Option<Finding> {
         _ => Holds::Unknown,
     };
     let reason = Some(text("reason")).filter(|reason| !reason.is_empty()).unwrap_or_else(|| reason::REPORTED.into());
-    Some(Finding { holds, reason, message: text("message") })
+    Some(Finding { holds, reason, message: text("message"), inside: None })
 }
 
 /// The write that brings the consumer's status to what the provider and the broker say; `None` where it is so.
@@ -128,7 +128,7 @@ pub fn record(
     // Whether a Migration was about the copy that is known has to be seen before another one takes its place.
     let next_there = snapshot.own_next_copy().filter(|_| next_before.is_none() || snapshot.migration.object.is_known());
     let status = AssignmentStatus {
-        conditions: findings.conditions(&before.conditions, record.generation, &snapshot.now),
+        conditions: findings.inside().conditions(&before.conditions, record.generation, &snapshot.now),
         copy: copy.map(refer).or_else(|| before.copy.clone().filter(|copy| !is_left(copy))),
         next: next_there.map(|copy| refer(copy)).or(next_before),
         observed_generation: consumer.meta.generation,

@@ -1,22 +1,31 @@
-//! A copy at a provider that no record names: what a crash or a restored backup left behind. Needs no client.
+//! A copy at a provider that no record names: what a crash, a restored backup or a deleted Assignment left behind. Needs no
+//! client.
 //!
 //! It is taken away only where everything says that it is ours and that nobody needs it: the broker's marks, its
 //! finalizer, its managed fields and its own mark; the consumer cluster is attached and read; in the caches and in uncached
-//! reads, the object's record names other places, or neither the object nor its record is there.
+//! reads, the object's record names other places, or neither the object nor its record is there. Of an object that lives it
+//! may be the copy with the data: it stays until the one that the record names is as ready as this one, and as long as there is a
+//! Migration that begins with it and was not completed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use resource_broker_api::{
+    broker::MigrationState,
+    conditions::reason,
     keys,
     names::{ClusterName, Role},
     object::Object,
 };
 
 use crate::{
-    delete,
-    plan::{Action, Guard, Plan, State},
-    snapshot::{Key, Target, View},
+    churn, copy, delete, findings,
+    plan::{About, Action, Event, Guard, Plan, State},
+    service::MAX_EVENT,
+    snapshot::{Key, MigrationRecord, Record, Seat, Target, View},
 };
+
+/// When a copy that may be needed is looked at again: nobody calls when it is not any more.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// All inputs of one copy.
 #[derive(Clone, Debug)]
@@ -27,12 +36,18 @@ pub struct SweepSnapshot {
     pub target: Target,
     /// The copy; `None` where it went.
     pub copy: Option<Arc<Object>>,
-    /// Whether a record of the object that it claims is there. One that names this copy is not asked about.
-    pub record: View<()>,
+    /// The record of the object that it claims. One that names this copy is not asked about.
+    pub record: View<Arc<Record>>,
     /// Whether a record names it.
     pub named: bool,
     /// The consumer object that it claims; `None` where that cluster is not attached.
     pub consumer: Option<View<()>>,
+    /// The copy that the record names as the one that serves; `None` where its cluster is not attached.
+    pub serving: Option<View<Arc<Object>>>,
+    /// The Migration of the object that it claims.
+    pub migration: View<Arc<MigrationRecord>>,
+    /// Whether people have been told that this copy is kept.
+    pub told: bool,
 }
 
 /// The consumer object that a copy claims to be of, if its marks agree with its name.
@@ -53,18 +68,106 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
     if !is_ours || snapshot.named {
         return Plan::default();
     }
-    let guards = match (&snapshot.record, &snapshot.consumer) {
-        (View::Absent, Some(View::Absent)) => vec![Guard::Gone(key.target()), Guard::NoRecord(key.record_name())],
-        (View::Present(()), Some(View::Present(()))) => {
-            vec![Guard::NotNamed(key.record_name(), snapshot.target.clone())]
+    match (&snapshot.record, &snapshot.consumer) {
+        (View::Absent, Some(View::Absent)) => {
+            take_away(snapshot, copy, vec![Guard::Gone(key.target()), Guard::NoRecord(key.record_name())])
         }
-        _ => return Plan::default(),
-    };
+        (View::Present(record), Some(View::Present(()))) => {
+            let not_named = Guard::NotNamed(key.record_name(), snapshot.target.clone());
+            // Somebody has decided about a copy that is being deleted.
+            if copy.is_deleting() {
+                return take_away(snapshot, copy, vec![not_named]);
+            }
+            match serving(snapshot, copy, &key, record) {
+                Ok(lives) => take_away(snapshot, copy, vec![not_named, lives]),
+                Err(why) => keep(snapshot, record, &why),
+            }
+        }
+        // Nobody calls when its record is made.
+        (View::Absent, Some(View::Present(()))) => {
+            let mut plan = Plan::wait(State::Waiting, "its object has no record");
+            plan.again_in(AGAIN);
+            plan
+        }
+        _ => Plan::default(),
+    }
+}
+
+fn take_away(snapshot: &SweepSnapshot, copy: &Object, guards: Vec<Guard>) -> Plan {
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     if !copy.is_deleting() {
         plan.then([Action::Delete { target: snapshot.target.clone(), uid: copy.uid().into(), guards }]);
     } else if copy.finalizers() == [keys::GENERIC_FINALIZER] {
         plan.then([delete::release(snapshot.target.clone(), copy, guards)]);
     }
+    plan
+}
+
+/// That the copy which the record names is there and as ready as this one, to be confirmed; or why it cannot take this one's
+/// place yet.
+fn serving(snapshot: &SweepSnapshot, copy: &Object, key: &Key, record: &Record) -> Result<Guard, String> {
+    if let Some(why) = migrates(snapshot) {
+        return Err(why);
+    }
+    if let Some(next) = record.next() {
+        return Err(format!("the object is on its way to {next}"));
+    }
+    let seat = Seat::from(&record.spec.provider);
+    let named = record.provider().zip(record.target(&seat));
+    let (provider, target) = named.ok_or_else(|| "the record names no provider cluster".to_owned())?;
+    let there = match &snapshot.serving {
+        None => return Err(format!("{provider}, which has the object, is not attached to the broker")),
+        Some(View::Unknown { why, .. }) => return Err(format!("the copy at {provider} cannot be read: {why}")),
+        Some(View::Absent) => return Err(format!("the copy at {provider} is not there yet")),
+        Some(View::Present(there)) => there,
+    };
+    if !copy::is_ours(there, key, record.copy_uid()) {
+        return Err(format!("what is at {provider} under the copy's name is somebody else's"));
+    }
+    if there.is_deleting() {
+        return Err(format!("the copy at {provider} is being deleted"));
+    }
+    match churn::unready(copy.field("status").as_ref(), true, there.field("status").as_ref(), &provider) {
+        Some(why) => Err(why),
+        None => Ok(Guard::Lives(target, there.uid().into())),
+    }
+}
+
+/// A migration begins with this copy, and has not been completed: what it holds may be nowhere else.
+fn migrates(snapshot: &SweepSnapshot) -> Option<String> {
+    let migration = match &snapshot.migration {
+        View::Unknown { why, .. } => return Some(format!("Migrations cannot be read: {why}")),
+        View::Absent => return None,
+        View::Present(migration) => migration,
+    };
+    let (from, target) = (&migration.spec.from, &snapshot.target);
+    let is_it = from.cluster_name == target.cluster.to_string() && from.name == target.name;
+    let is_complete = migration.status.state == Some(MigrationState::CutoverCompleted);
+    (is_it && !is_complete).then(|| {
+        format!(
+            "Migration {}, which was not completed, migrates from it; this ends with that Migration",
+            migration.name
+        )
+    })
+}
+
+/// Nothing is done for now, and people are told once.
+fn keep(snapshot: &SweepSnapshot, record: &Record, why: &str) -> Plan {
+    let mut plan = Plan::wait(State::Blocked, why);
+    plan.again_in(AGAIN);
+    let is_unread = matches!(snapshot.serving, Some(View::Unknown { failing: false, .. }));
+    if is_unread || matches!(snapshot.migration, View::Unknown { failing: false, .. }) {
+        // A process that begins reads one cluster after the other.
+        plan.state = State::Waiting;
+        return plan;
+    }
+    let message = format!(
+        "{} is a copy of this object too, and no record names it. It may hold what the other copy does not, and is kept until \
+         that one is as ready: {why}. Whoever does not need it may delete it there",
+        snapshot.target
+    );
+    let about = About::Record(record.name.clone(), record.uid.clone());
+    let (reason, message) = (reason::COPY_KEPT.to_owned(), findings::clip(&message, MAX_EVENT));
+    plan.then((!snapshot.told).then_some(Action::Event(Event { about, warning: true, reason, message })));
     plan
 }

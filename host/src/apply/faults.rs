@@ -86,6 +86,23 @@ pub(super) fn fault(error: &RequestError, part: Part) -> Fault {
     }
 }
 
+/// What came of a write for a migration: people know what was to be written, and not the path of a request.
+pub(super) fn refused(what: &str, error: &RequestError, part: Part) -> Fault {
+    match fault(error, part) {
+        Fault::Failed { failure, category, retry_in } => {
+            let message = match error {
+                RequestError::Api { code, reason, message, .. } => {
+                    let colon = if message.is_empty() { "" } else { ": " };
+                    format!("{what} is refused: {} {reason}{colon}{message}", code.as_u16())
+                }
+                other => format!("{what} cannot be written: {other}"),
+            };
+            Fault::Failed { failure: Failure { message, ..failure }, category, retry_in }
+        }
+        other => other,
+    }
+}
+
 /// A namespace that the operator has to make; `None` where something else is wrong.
 pub(super) fn lacking_namespace(target: &Target, error: &RequestError, part: Part) -> Option<Fault> {
     let namespace = target.namespace.as_deref().filter(|namespace| lacks_namespace(error, namespace))?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Apply, Done, Fault, Learned,
-    faults::{failed, fault, lacking_namespace, unaddressable},
+    faults::{failed, lacking_namespace, refused, unaddressable},
     parse, test_uid,
 };
 use crate::{
@@ -56,8 +56,10 @@ impl Apply {
         let request = resource.create(target.namespace.as_deref(), body);
         match cluster.request(request.map_err(|error| unaddressable(target, &error, PART))?).await {
             Ok(reply) => {
-                self.took(target, &parse(target, &reply, PART)?);
+                let made = parse(target, &reply, PART)?;
+                self.took(target, &made);
                 tracing::info!(resource = %target, "deployed for a migration");
+                self.recall(target, &made).await?;
                 Ok(vec![])
             }
             Err(error) if error.is_conflict() => {
@@ -70,8 +72,19 @@ impl Apply {
                 }
                 found_instead(target, &there, body)
             }
-            Err(error) => Err(lacking_namespace(target, &error, PART).unwrap_or_else(|| fault(&error, PART))),
+            Err(error) => Err(lacking_namespace(target, &error, PART)
+                .unwrap_or_else(|| refused(&described(target, body), &error, PART))),
         }
+    }
+
+    /// Takes away what was made in the compute cluster for a migration that somebody deleted meanwhile: its finalizer may be
+    /// off by now, since nothing of it was seen there.
+    pub(super) async fn recall(&self, target: &Target, made: &Object) -> Result<(), Fault> {
+        if self.cache.is_migrating(made.label(keys::MIGRATION_ID).unwrap_or_default()) {
+            return Ok(());
+        }
+        self.delete(target, made.uid(), Part::Migration).await?;
+        Err(Fault::Again(format!("the Migration that {target} was made for is being deleted")))
     }
 
     /// Whether an Assignment, as it is now, does not name a copy in any version.
@@ -85,6 +98,21 @@ impl Apply {
         }
         Err(Fault::Again(format!("{target} names {copy}, although the cache does not show it")))
     }
+}
+
+/// What a stage deploys, as its configuration knows it and as it is found.
+fn described(target: &Target, body: &Value) -> String {
+    let label = |name: &str| body["metadata"]["labels"][name].as_str().unwrap_or_default();
+    let id = format!("{}-", label(keys::MIGRATION_ID));
+    format!(
+        "stage {}: {} {} (template {}) in namespace {} of {}",
+        label(keys::MIGRATION_STAGE),
+        target.gvk.kind,
+        target.name,
+        target.name.strip_prefix(&id).unwrap_or(&target.name),
+        target.namespace.as_deref().unwrap_or_default(),
+        target.cluster,
+    )
 }
 
 /// Whether an object has the label that another is to be deployed with.
@@ -133,6 +161,28 @@ mod tests {
 
     fn there(id: &str, stage: &str) -> Value {
         json!({"metadata": {"name": "m1-run", "labels": {keys::MIGRATION_ID: id, keys::MIGRATION_STAGE: stage}}})
+    }
+
+    #[test]
+    fn a_refused_resource_is_named_with_its_stage_and_template() {
+        let target = Target::new(
+            ClusterName::new(Role::Compute, "compute"),
+            Gvk::new("batch", "v1", "Job"),
+            Some("jobs".into()),
+            "m1-run".into(),
+        );
+        let body = json!({"metadata": {"labels": {keys::MIGRATION_ID: "m1", keys::MIGRATION_STAGE: "copy"}}});
+        let request = http::Request::post("/apis/batch/v1/namespaces/jobs/jobs").body(()).unwrap();
+        let sent = crate::transport::Target::of(&target.cluster, &request);
+        let said = br#"{"reason": "BadRequest", "message": "strict decoding error: unknown field \"spec.x\""}"#;
+        let code = http::StatusCode::BAD_REQUEST;
+        let error = crate::transport::RequestError::from_answer(sent, code, &http::HeaderMap::new(), said);
+        let Fault::Failed { failure, .. } = refused(&described(&target, &body), &error, Part::Migration) else {
+            panic!("{error}")
+        };
+        let what = "stage copy: Job m1-run (template run) in namespace jobs of compute#compute is refused: 400 BadRequest: \
+                    strict decoding error: unknown field \"spec.x\"";
+        assert_eq!(failure.message, what);
     }
 
     #[test]

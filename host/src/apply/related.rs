@@ -12,7 +12,7 @@ use super::{
 use crate::{
     planner::{
         findings::Finding,
-        plan::{CopyRelated, Existing},
+        plan::{CopyRelated, Existing, Marks},
         related,
         snapshot::Part,
     },
@@ -36,7 +36,7 @@ impl Apply {
             Existing::Unknown => self.read(&request.target, part).await?.map(Arc::new),
         };
         let untouched = match (&request.existing, &existing) {
-            (Existing::Unknown, Some(there)) => related::may_replace(there, request) && !there.touched_by_others,
+            (Existing::Unknown, Some(there)) => related::may_replace(there, &request.marks) && !there.touched_by_others,
             _ => request.untouched,
         };
         let mark = related::source_mark(&source);
@@ -51,12 +51,18 @@ impl Apply {
                     None => return Err(Fault::Again(format!("{} has just gone", request.target))),
                 },
                 Ok(reply) => parse(&request.target, &reply, part),
-                Err(error) => Err(lacking_namespace(request, &error, part).unwrap_or_else(|| fault(&error, part))),
+                Err(error) => Err(lacking_namespace(request, &error, part).unwrap_or_else(|| match part {
+                    Part::Migration => faults::refused(&request.target.to_string(), &error, part),
+                    _ => fault(&error, part),
+                })),
             },
         };
         let object = result?;
         self.took(&request.target, &object);
         tracing::info!(from = %request.source, to = %request.target, "copied a related resource");
+        if matches!(request.marks, Marks::Mirror { .. }) {
+            self.recall(&request.target, &object).await?;
+        }
         let version = object.resource_version().to_owned();
         Ok(vec![Learned::Related(request.target.gvk.clone(), request.target.name.clone(), version)])
     }
@@ -67,7 +73,7 @@ impl Apply {
             Existing::NoneOfOurs => None,
             Existing::Unknown => self.read(&request.target, part).await?.map(Arc::new),
         };
-        if let Some(there) = there.filter(|there| !request.keep && related::may_replace(there, request)) {
+        if let Some(there) = there.filter(|there| !request.keep && related::may_replace(there, &request.marks)) {
             self.delete(&request.target, there.uid(), part).await?;
         }
         let message = format!("{} declares {}, but it is not there yet", request.source.cluster, request.source);
@@ -91,7 +97,7 @@ impl Apply {
         part: Part,
     ) -> Result<Object, Fault> {
         let target = &request.target;
-        if !related::may_replace(there, request) {
+        if !related::may_replace(there, &request.marks) {
             let message = format!(
                 "{} is declared as a related resource, but {target} exists and is not the broker's; rename or delete that one",
                 request.source

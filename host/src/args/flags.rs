@@ -25,7 +25,7 @@ pub(super) enum RawCommand {
     Crds(CrdsArgs),
     /// Write, build, test and load plugins
     Plugin(Box<PluginArgs>),
-    /// Approve a stage of a migration, try one again, or call it off
+    /// Show migrations; approve a stage of one, try it again, or call it off
     Migrate(Box<MigrateArgs>),
 }
 
@@ -70,7 +70,8 @@ pub(super) struct RawFlags {
     #[arg(long, help_heading = "Running", value_name = "BOOL", overrides_with = "leader_elect")]
     #[arg(num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
     pub(super) leader_elect: String,
-    /// How long a provider must refuse an object that has not changed before it moves to another one, as 10s or 1m30s
+    /// How long a provider must refuse an object that has not changed before it moves to another one, or accept it again
+    /// before the move is abandoned, as 10s or 1m30s
     #[arg(long, value_name = "DURATION", default_value = "10s", overrides_with = "settle", help_heading = "Moves")]
     pub(super) settle: String,
     /// How many objects may move at once from or to one provider

@@ -8,7 +8,7 @@ use std::{
 use resource_broker_api::names::Role;
 
 use super::{Environment, Result, flags::RawFlags, usage};
-use crate::kubeconfig::{Place, Reader, Source};
+use crate::kubeconfig::{Access, Place, Reader, Source};
 
 /// The name of the coordination cluster where its kubeconfig is given without one.
 const COORDINATION: &str = "coord";
@@ -34,8 +34,26 @@ pub(super) fn sources(raw: &RawFlags, environment: &Environment) -> Result<Vec<S
     Ok(sources)
 }
 
+/// How a command reaches the coordination cluster: by the kubeconfig that is given, else by the one that kubectl would use; in
+/// this context, else in the current one.
+pub(super) fn access(given: Option<&str>, context: Option<&str>, environment: &Environment) -> Result<Access> {
+    let place = match given {
+        Some(given) => single("--kubeconfig", given, COORDINATION)?,
+        None => inferred(environment)?,
+    };
+    if let Place::Named { paths, .. } = &place
+        && let [path] = paths.as_slice()
+    {
+        check_file(Role::Coordination, path)?;
+    }
+    match Reader::new(environment.proxy.clone()).config(&place, context) {
+        Ok(config) => Ok(Access { place, config }),
+        Err(what) => usage(format!("coordination kubeconfig {place}: {what}")),
+    }
+}
+
 /// Where the coordination cluster's kubeconfig is: where a flag says, else where kubectl would look.
-pub(super) fn coordination(given: Option<&str>, environment: &Environment) -> Result<Place> {
+fn coordination(given: Option<&str>, environment: &Environment) -> Result<Place> {
     match given {
         Some(given) => single("--coordination-kubeconfig", given, COORDINATION),
         None => inferred(environment),

@@ -170,6 +170,8 @@ impl Cache {
                 }
                 _ => {}
             }
+            // It is served, then, although the watch did not find it.
+            store.call_if_unread();
             store.wrote(object)
         })
     }

@@ -11,7 +11,10 @@ use resource_broker_api::{
 };
 use tokio::time::Instant;
 
-use super::{CopyId, Dirty, Inner, OfferId, StoreId, What, WorkKey, store::Change};
+use super::{
+    CopyId, Dirty, Inner, OfferId, StoreId, What, WorkKey,
+    store::{Change, place},
+};
 use crate::planner::{
     offer,
     snapshot::{Key, Offer, Record, Target},
@@ -99,6 +102,9 @@ impl Inner {
             for place in record.places() {
                 self.copies.insert(CopyId::of(&place), key.clone());
             }
+            if old.is_none_or(|old| old.spec != record.spec) {
+                self.strays(&key, dirty);
+            }
         }
         self.records.insert(record.name.clone(), record);
     }
@@ -107,6 +113,15 @@ impl Inner {
     fn possible_copies(&self, key: &Key, dirty: &mut Dirty) {
         let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider);
         dirty.now.extend(providers.map(|provider| WorkKey::Copy(key.copy_at(provider))));
+    }
+
+    /// Copies of a recorded object that are there without being named: they may be needed, or not any more.
+    fn strays(&self, key: &Key, dirty: &mut Dirty) {
+        let (copy, kind) = (place(key.namespace.as_deref(), &key.copy_name()), || What::Kind(key.gvk.clone()));
+        let is_there = |at: &&ClusterName| self.store(at, kind()).is_some_and(|store| store.get(&copy).is_some());
+        let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider).filter(is_there);
+        let unnamed = providers.map(|at| key.copy_at(at)).filter(|copy| !self.copies.contains_key(&CopyId::of(copy)));
+        dirty.now.extend(unnamed.map(WorkKey::Copy));
     }
 
     fn forget_copies(&mut self, record: &Record) {

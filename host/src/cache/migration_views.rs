@@ -7,6 +7,7 @@ use resource_broker_api::{names::Gvk, object::Object};
 use super::{
     HeldId, Inner, State, StoreId, What,
     migrations::{is_for, is_over},
+    needs::stage_kinds,
     store::Store,
     views::End,
 };
@@ -33,17 +34,22 @@ impl Inner {
             compute.mirrors = self.mirrors(about, needed);
         }
         MigrationView {
-            object: match (self.own_unread(&What::Migrations), migration) {
-                (Some(why), _) => View::Unknown { why, failing: false },
-                (None, Some(migration)) => View::Present(migration.clone()),
-                (None, None) => View::Absent,
-            },
+            object: self.migration_of(&name),
             configurations: match self.own_unread(&What::Configurations) {
                 Some(why) => View::Unknown { why, failing: false },
                 None => View::Present(self.configurations_for(about.key)),
             },
             plugin: false,
             compute,
+        }
+    }
+
+    /// A Migration by its name.
+    pub(super) fn migration_of(&self, name: &str) -> View<Arc<MigrationRecord>> {
+        match (self.own_unread(&What::Migrations), self.migrations.records.get(name)) {
+            (Some(why), _) => View::Unknown { why, failing: false },
+            (None, Some(migration)) => View::Present(migration.clone()),
+            (None, None) => View::Absent,
         }
     }
 
@@ -69,12 +75,7 @@ impl Inner {
     /// What the compute cluster holds of a migration; the watches that it takes to see that are needed.
     pub(super) fn compute(&self, migration: Option<&MigrationRecord>, needed: &mut Vec<StoreId>) -> ComputeView {
         let compute = &self.scope.compute;
-        let stages = migration.map(|migration| migration.status.stages.as_slice()).unwrap_or_default();
-        let kinds: BTreeSet<Gvk> = stages
-            .iter()
-            .flat_map(|stage| &stage.resources)
-            .map(|resource| Gvk::new(&resource.gvk.group, &resource.gvk.version, &resource.gvk.kind))
-            .collect();
+        let kinds: BTreeSet<Gvk> = migration.into_iter().flat_map(stage_kinds).collect();
         let deployed = kinds.iter().cloned().map(What::Stage);
         let related = migration.into_iter().flat_map(|_| &self.scope.related).cloned();
         for what in deployed.chain(related.map(What::Mirrors)) {

@@ -17,7 +17,7 @@ use resource_broker_api::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{Dirty, HeldId, Inner, StoreId, What, WorkKey, indexes::key_of_record, own, store::Change};
+use super::{Cache, Dirty, HeldId, Inner, StoreId, What, WorkKey, indexes::key_of_record, own, store::Change};
 use crate::planner::snapshot::{Configuration, Key, MigrationRecord, Target};
 
 /// What the annotations begin with that people give orders by.
@@ -88,6 +88,14 @@ impl Labelled {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
+
+    /// Nothing of this kind is known any more.
+    pub(super) fn forget_kind(&mut self, kind: &Gvk) {
+        self.0.retain(|_, all| {
+            all.retain(|(gvk, ..)| gvk != kind);
+            !all.is_empty()
+        });
+    }
 }
 
 impl Inner {
@@ -108,6 +116,7 @@ impl Inner {
                 // The same move of the same object has the same id: what was lost is found again.
                 self.migrations.lost.retain(|_, lost| lost.status.id.as_ref() != Some(id));
             }
+            self.call_watches(&record);
             self.migrations.records.insert(record.name.clone(), Arc::new(record));
         }
         if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
@@ -206,6 +215,15 @@ impl Inner {
     }
 }
 
+impl Cache {
+    /// Whether the migration with this id is there to stay, as far as is known.
+    pub fn is_migrating(&self, id: &str) -> bool {
+        let inner = self.lock();
+        let migration = inner.migrations.names.get(id).and_then(|name| inner.migrations.records.get(name));
+        migration.is_some_and(|migration| !migration.is_deleting())
+    }
+}
+
 /// Whether a configuration is for moves of the key's object, in any of its versions.
 pub(super) fn is_for(configuration: &Configuration, key: &Key) -> bool {
     let is_it = |gvk: &Gvk| (&gvk.group, &gvk.kind) == (&key.gvk.group, &key.gvk.kind);
@@ -226,10 +244,12 @@ fn parse_migration(object: &Object) -> Option<MigrationRecord> {
     let annotations = object.meta.annotations.iter().flatten();
     Some(MigrationRecord {
         name: object.name().to_owned(),
+        namespace: object.namespace().unwrap_or_default().to_owned(),
         uid: object.uid().to_owned(),
         resource_version: object.resource_version().to_owned(),
         generation: object.meta.generation,
-        deleting: object.is_deleting(),
+        deleted_at: object.meta.deletion_timestamp.clone(),
+        finalizers: object.finalizers().to_vec(),
         orders: annotations
             .filter(|(name, _)| name.starts_with(ORDERS))
             .map(|(name, value)| (name.clone(), value.clone()))
@@ -287,7 +307,6 @@ mod tests {
 
     use super::*;
     use crate::{
-        cache::Cache,
         planner::snapshot::{Memory, View},
         testing::{assignment, key, object, records, scope},
     };
@@ -428,6 +447,21 @@ mod tests {
         let (snapshot, needed) = cache.snapshot(&key("a"), Memory::default());
         assert!(!snapshot.migration.compute.kinds[&job()].read.is_known());
         assert_eq!(needed, [jobs]);
+    }
+
+    #[test]
+    fn a_migration_that_is_being_deleted_does_not_go_on() {
+        let cache = cache();
+        let migrations = store(What::Migrations);
+        cache.seen(&migrations, migration(2, "m1"));
+        assert!(cache.is_migrating("m1") && !cache.is_migrating("m2"));
+        let mut deleted = migration(3, "m1");
+        deleted.meta.deletion_timestamp = serde_json::from_value(json!("2020-01-01T00:00:00Z")).ok();
+        deleted.meta.finalizers = Some(vec![keys::MIGRATION_FINALIZER.into(), "other.io/hold".into()]);
+        cache.seen(&migrations, deleted);
+        assert!(!cache.is_migrating("m1"));
+        let (snapshot, _) = cache.history_snapshot(&key("a").record_name(), std::time::Duration::ZERO);
+        assert!(snapshot.migration.is_some_and(|it| it.is_deleting() && it.is_held()));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod indexes;
 mod migration_views;
 mod migrations;
 mod moves;
+mod needs;
 pub mod own;
 mod plugins;
 mod snapshots;

@@ -4,7 +4,7 @@
 //! passes at the same time do not all take the last place.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -13,20 +13,22 @@ use resource_broker_api::names::ClusterName;
 use super::{Cache, Dirty, Inner, WorkKey};
 use crate::planner::{
     plan::Budget,
-    snapshot::{Key, Record},
+    snapshot::{self, Key, Record},
 };
 
 /// How many of those that wait are looked at for one place, where those before them cannot use it. All look again by
 /// themselves, so this bounds the work and loses nothing.
 const CALLS: u32 = 16;
+/// How many moves are told to those that wait for them.
+const NAMED: usize = 4;
 /// How many of those that wait are passed over in one search since their own provider has no place.
 const SEARCH: usize = 1000;
 
 /// Moves under way, and those that wait for a place.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    /// Records that name a next provider, by each of the two.
-    recorded: HashMap<ClusterName, usize>,
+    /// The names of the records that name a next provider, by each of the two.
+    recorded: HashMap<ClusterName, BTreeSet<String>>,
     /// Moves whose record is being written, by each of the two.
     reserved: HashMap<ClusterName, usize>,
     /// Those that wait, in the order in which they came.
@@ -50,12 +52,6 @@ pub(super) fn ends(record: &Record) -> Option<[ClusterName; 2]> {
 }
 
 impl Moves {
-    fn add(counts: &mut HashMap<ClusterName, usize>, clusters: &[ClusterName; 2]) {
-        for cluster in clusters {
-            *counts.entry(cluster.clone()).or_default() += 1;
-        }
-    }
-
     fn take(counts: &mut HashMap<ClusterName, usize>, clusters: &[ClusterName; 2]) {
         for cluster in clusters {
             if let Some(count) = counts.get_mut(cluster) {
@@ -67,21 +63,22 @@ impl Moves {
         }
     }
 
-    /// Moves from and to each provider, without those of `own`.
-    pub(super) fn counts(&self, own: Option<&Record>) -> BTreeMap<ClusterName, usize> {
-        let mut counts: HashMap<ClusterName, usize> = self.recorded.clone();
-        for (cluster, reserved) in &self.reserved {
-            *counts.entry(cluster.clone()).or_default() += reserved;
-        }
-        if let Some(own) = own.and_then(ends) {
-            Self::take(&mut counts, &own);
-        }
-        counts.into_iter().collect()
+    /// Moves from and to each provider, without that of the record `own`.
+    pub(super) fn counts(&self, own: &str) -> BTreeMap<ClusterName, snapshot::Moves> {
+        let clusters: BTreeSet<&ClusterName> = self.recorded.keys().chain(self.reserved.keys()).collect();
+        let of = |cluster: &ClusterName| {
+            let recorded = self.recorded.get(cluster);
+            let others = recorded.into_iter().flatten().filter(|name| *name != own);
+            let names = others.take(NAMED).cloned().collect();
+            let is_among_them = usize::from(recorded.is_some_and(|names| names.contains(own)));
+            snapshot::Moves { count: self.count(cluster) - is_among_them, names }
+        };
+        clusters.into_iter().map(|cluster| (cluster.clone(), of(cluster))).collect()
     }
 
     fn count(&self, provider: &ClusterName) -> usize {
-        let of = |counts: &HashMap<ClusterName, usize>| counts.get(provider).copied().unwrap_or_default();
-        of(&self.recorded) + of(&self.reserved)
+        let recorded = self.recorded.get(provider).map_or(0, BTreeSet::len);
+        recorded + self.reserved.get(provider).copied().unwrap_or_default()
     }
 
     fn reserve(&mut self, own: Option<&Record>, budget: &Budget) -> bool {
@@ -92,9 +89,20 @@ impl Moves {
         };
         let fits = budget.providers.iter().all(has_place);
         if fits {
-            Self::add(&mut self.reserved, &budget.providers);
+            for provider in &budget.providers {
+                *self.reserved.entry(provider.clone()).or_default() += 1;
+            }
         }
         fits
+    }
+
+    fn forget(&mut self, record: &str, cluster: &ClusterName) {
+        if let Some(names) = self.recorded.get_mut(cluster) {
+            names.remove(record);
+            if names.is_empty() {
+                self.recorded.remove(cluster);
+            }
+        }
     }
 
     fn queue_up(&mut self, key: &Key) {
@@ -127,11 +135,15 @@ impl Inner {
         if before == after {
             return;
         }
-        if let Some(ends) = &before {
-            Moves::take(&mut self.moves.recorded, ends);
+        for (record, cluster) in
+            old.zip(before.as_ref()).into_iter().flat_map(|(old, ends)| ends.iter().map(move |at| (old, at)))
+        {
+            self.moves.forget(&record.name, cluster);
         }
-        if let Some(ends) = &after {
-            Moves::add(&mut self.moves.recorded, ends);
+        for (record, cluster) in
+            new.zip(after.as_ref()).into_iter().flat_map(|(new, ends)| ends.iter().map(move |at| (new, at)))
+        {
+            self.moves.recorded.entry(cluster.clone()).or_default().insert(record.name.clone());
         }
         if before.is_some() {
             self.call_next(0, CALLS, dirty);
@@ -259,6 +271,19 @@ mod tests {
         record(&cache, "b", 3, "p", Some("q"));
         assert!(cache.reserve(&key("a").record_name(), &budget("p", "q")).is_some());
         assert!(cache.reserve(&key("c").record_name(), &budget("p", "q")).is_none());
+    }
+
+    #[test]
+    fn who_holds_the_places_is_named_and_oneself_is_not_among_them() {
+        let cache = cache();
+        record(&cache, "a", 2, "p", Some("q"));
+        record(&cache, "b", 3, "p", Some("r"));
+        let held = |own: &str, at: &str| cache.lock().moves.counts(&key(own).record_name())[&provider(at)].clone();
+        let b = snapshot::Moves { count: 1, names: vec![key("b").record_name()] };
+        assert_eq!((held("a", "p"), held("a", "q")), (b, snapshot::Moves::default()));
+        assert_eq!(held("c", "p").count, 2);
+        record(&cache, "b", 4, "r", None);
+        assert_eq!(held("a", "p"), snapshot::Moves::default());
     }
 
     #[test]

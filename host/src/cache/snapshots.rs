@@ -59,7 +59,7 @@ impl Cache {
             providers: inner.providers(key),
             versions: inner.versions(key),
             limits: inner.scope.limits,
-            moves: inner.moves.counts(record.present().map(AsRef::as_ref)),
+            moves: inner.moves.counts(&key.record_name()),
             migration: inner.migration(&about, &mut needed),
             related: at.as_ref().map(|end| inner.related(key, end, &mut needed)).unwrap_or_default(),
             related_next: next.as_ref().map(|end| inner.related(key, end, &mut needed)).unwrap_or_default(),
@@ -112,22 +112,26 @@ impl Cache {
         }
     }
 
-    /// All inputs of a copy that no record names.
+    /// All inputs of a copy that no record names. Whether people have been told of it is for whoever knows to say.
     pub fn sweep_snapshot(&self, target: &Target) -> SweepSnapshot {
         let inner = self.lock();
         let kind = || What::Kind(target.gvk.clone());
         let place = place(target.namespace.as_deref(), &target.name);
         let copy = inner.store(&target.cluster, kind()).and_then(|store| store.get(&place)).cloned();
         let key = copy.as_ref().and_then(|copy| claim(target, copy));
-        let record = match &key {
-            Some(key) => nothing(inner.record(&key.record_name())),
-            None => View::Absent,
-        };
+        let record = key.as_ref().map_or(View::Absent, |key| inner.record(&key.record_name()));
+        let serving = record.present().and_then(|record| {
+            let at = record.target(&Seat::from(&record.spec.provider))?;
+            let is_attached = inner.clusters.contains(&at.cluster);
+            is_attached.then(|| inner.view(&at.cluster, What::Kind(at.gvk.clone()), at.namespace.as_deref(), &at.name))
+        });
         let named = inner.copies.contains_key(&CopyId::of(target));
+        let migration = key.as_ref().map_or(View::Absent, |key| inner.migration_of(&key.record_name()));
         let consumer = key
             .filter(|key| inner.clusters.contains(&key.consumer))
             .map(|key| nothing(inner.view(&key.consumer, kind(), key.namespace.as_deref(), &key.name)));
-        SweepSnapshot { broker: inner.broker.clone(), target: target.clone(), copy, record, named, consumer }
+        let (broker, target) = (inner.broker.clone(), target.clone());
+        SweepSnapshot { broker, target, copy, record, named, consumer, serving, migration, told: false }
     }
 
     /// All inputs of one `MigrationConfiguration`.
@@ -136,13 +140,13 @@ impl Cache {
         let place = place(target.namespace.as_deref(), &target.name);
         let object = inner.store(&target.cluster, What::Configurations).and_then(|store| store.get(&place)).cloned();
         let known = inner.migrations.configurations.get(&target.name).map(|known| known.configuration.clone());
-        let pair: Vec<&Gvk> = known.iter().flat_map(|known| [&known.from, &known.to]).collect();
-        let unwatched: BTreeSet<Gvk> =
-            pair.into_iter().filter(|gvk| !inner.scope.kinds.contains(gvk)).cloned().collect();
+        let kinds = known.iter().flat_map(|known| [&known.from, &known.to]);
+        let unwatched: BTreeSet<Gvk> = kinds.filter(|gvk| !inner.scope.kinds.contains(gvk)).cloned().collect();
         ConfigurationSnapshot {
             target: target.clone(),
             object,
             now: now(),
+            pair: known.as_ref().map(|known| (known.from.clone(), known.to.clone())),
             unwatched: unwatched.into_iter().collect(),
             rivals: known.as_ref().map(|known| inner.rivals(known)).unwrap_or_default(),
         }

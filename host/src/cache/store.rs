@@ -7,7 +7,7 @@ use std::{
 };
 
 use resource_broker_api::object::Object;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{planner::snapshot::View, resource::Resource};
 
@@ -50,6 +50,8 @@ pub(super) struct Change {
 pub(super) struct Store {
     /// How the cluster serves the kind, once that is known.
     pub(super) resource: Option<Resource>,
+    /// Asks a watch that waits for its next try to make it soon.
+    pub(super) call: Arc<Notify>,
     state: State,
     since: Instant,
     objects: HashMap<Place, Held>,
@@ -71,6 +73,7 @@ impl Store {
     pub(super) fn new() -> Self {
         Self {
             resource: None,
+            call: Arc::default(),
             state: State::Starting,
             since: Instant::now(),
             objects: HashMap::new(),
@@ -82,6 +85,13 @@ impl Store {
     /// Whether it can be believed.
     pub(super) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Asks its watch to try again soon, where it has failed.
+    pub(super) fn call_if_unread(&self) {
+        if !matches!(self.state, State::Synced | State::Starting) {
+            self.call.notify_one();
+        }
     }
 
     /// Whether the first list is done.
@@ -110,9 +120,14 @@ impl Store {
         }
     }
 
-    /// Why the store cannot be believed, and whether that has lasted long enough to be told.
+    /// Why the store cannot be believed, and whether that is to be told: a right that is missing does not come by itself, and
+    /// anything else has to last.
     pub(super) fn unread(&self) -> Option<(String, bool)> {
-        let lasts = self.since.elapsed() >= PATIENCE && self.state != State::Starting;
+        let lasts = match self.state {
+            State::Starting => false,
+            State::Forbidden(_) => true,
+            State::Synced | State::NotServed(_) | State::Failing(_) => self.since.elapsed() >= PATIENCE,
+        };
         self.why_unread().map(|why| (why, lasts))
     }
 
@@ -239,6 +254,26 @@ mod tests {
         let mut all: Vec<_> = store.iter().map(|(place, object)| (place.1.clone(), object.revision())).collect();
         all.sort();
         all
+    }
+
+    #[tokio::test]
+    async fn only_a_missing_right_is_told_at_once() {
+        let mut store = Store::new();
+        assert_eq!(store.unread().map(|(_, is_told)| is_told), Some(false));
+        for (state, is_told) in [
+            (State::Failing("no answer".into()), false),
+            (State::NotServed("no such kind".into()), false),
+            (State::Forbidden("no list".into()), true),
+        ] {
+            let why = match &state {
+                State::Failing(why) | State::NotServed(why) | State::Forbidden(why) => why.clone(),
+                State::Starting | State::Synced => String::new(),
+            };
+            store.set_state(state);
+            assert_eq!(store.unread(), Some((why, is_told)));
+        }
+        store.set_state(State::Synced);
+        assert_eq!(store.unread(), None);
     }
 
     #[tokio::test]

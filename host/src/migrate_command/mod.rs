@@ -1,8 +1,11 @@
-//! `resource-broker migrate`: orders that a person gives a migration.
+//! `resource-broker migrate`: what a person looks at and orders of migrations.
 //!
 //! An order is an annotation on the Migration; the broker carries it out. Whether it makes sense is decided in [`order`]
-//! before anything is written, [`server`] is the way to the coordination cluster.
+//! before anything is written, [`give`] gives it and waits for it, [`list`] shows what there is. [`server`] is the way to the
+//! coordination cluster.
 
+mod give;
+mod list;
 mod order;
 mod server;
 
@@ -12,20 +15,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{Args, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use resource_broker_api::broker::Migration;
-use serde_json::json;
-use tokio::time::{Instant, sleep};
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
 
-use self::{
-    order::{Order, Progress},
-    server::Server,
+use self::{order::Order, server::Server};
+use crate::{
+    args::{is_name, is_namespace},
+    kubeconfig::Access,
+    plugin_command::output::Format,
 };
-use crate::kubeconfig::Place;
-
-/// How often the Migration is looked at while an order is waited for.
-const POLL: Duration = Duration::from_millis(500);
 
 /// Everything below `resource-broker migrate`.
 #[derive(Args, Clone, Debug)]
@@ -37,6 +35,8 @@ pub struct MigrateArgs {
 // The doc comments below are what `--help` prints.
 #[derive(Clone, Debug, Subcommand)]
 enum MigrateCommand {
+    /// Show the migrations that there are, and what each of them waits for
+    List(ListArgs),
     /// Let the stage begin that waits for approval
     Approve {
         #[command(flatten)]
@@ -57,23 +57,42 @@ enum MigrateCommand {
     },
 }
 
+/// Which cluster and which namespace.
 #[derive(Args, Clone, Debug)]
-struct Common {
-    /// The Migration, as `kubectl get migrations` shows it
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+pub struct Where {
     /// The broker's namespace in the coordination cluster [default: the context's]
-    #[arg(long, short, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Option<String>,
     /// The coordination cluster's kubeconfig [default: KUBECONFIG, then ~/.kube/config, then the pod's service account]
     #[arg(long, visible_alias = "coordination-kubeconfig", value_name = "PATH")]
-    kubeconfig: Option<String>,
+    pub kubeconfig: Option<String>,
     /// The kubeconfig's context [default: the current one]
     #[arg(long, value_name = "CONTEXT")]
-    context: Option<String>,
-    /// The form of what is printed
-    #[arg(long, short, value_enum, default_value = "text", value_name = "FORM")]
-    output: Output,
+    pub context: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ListArgs {
+    #[command(flatten)]
+    place: Where,
+    /// Those of all namespaces
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// More columns, or the same for scripts
+    #[arg(long, short, value_enum, value_name = "FORM")]
+    output: Option<list::Form>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// The Migration, as `resource-broker migrate list` shows it
+    #[arg(value_name = "NAME", value_parser = migration)]
+    name: String,
+    #[command(flatten)]
+    place: Where,
+    /// Print what was done for scripts
+    #[arg(long, short, value_enum, value_name = "FORM")]
+    output: Option<Format>,
     /// Wait until the broker has carried the order out
     #[arg(long)]
     wait: bool,
@@ -83,99 +102,88 @@ struct Common {
     timeout: Duration,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Output {
-    Text,
-    Json,
+/// What is given as a Migration's name, which may be written as `kubectl get --output=name` writes it.
+fn migration(given: &str) -> Result<String, String> {
+    let name = match given.split_once('/') {
+        Some((kind, name)) if kind.split('.').next().is_some_and(is_migration) => name,
+        _ => given,
+    };
+    is_name(name).then(|| name.to_owned()).ok_or_else(|| {
+        "it is not a Migration's name, which has small letters, digits and dashes; resource-broker migrate list shows them"
+            .into()
+    })
+}
+
+fn is_migration(kind: &str) -> bool {
+    ["migration", "migrations", "mig"].iter().any(|it| kind.eq_ignore_ascii_case(it))
+}
+
+fn namespace(given: &str) -> Result<String, String> {
+    let what = "it is not a namespace's name, which has small letters, digits and dashes";
+    is_namespace(given).then(|| given.to_owned()).ok_or_else(|| what.into())
 }
 
 impl MigrateArgs {
-    /// The coordination cluster's kubeconfig, where a flag gives one.
-    pub fn kubeconfig(&self) -> Option<&str> {
-        self.common().kubeconfig.as_deref()
-    }
-
-    fn common(&self) -> &Common {
+    /// Where the coordination cluster is.
+    pub fn place(&self) -> &Where {
         match &self.command {
+            MigrateCommand::List(args) => &args.place,
             MigrateCommand::Approve { common, .. }
             | MigrateCommand::Retry { common }
-            | MigrateCommand::Rollback { common } => common,
+            | MigrateCommand::Rollback { common } => &common.place,
         }
     }
 
-    fn order(&self) -> Order {
+    fn name(&self) -> &'static str {
         match &self.command {
-            MigrateCommand::Approve { stage, .. } => Order::Approve(stage.clone()),
-            MigrateCommand::Retry { .. } => Order::Retry,
-            MigrateCommand::Rollback { .. } => Order::Rollback,
+            MigrateCommand::List(_) => "list",
+            MigrateCommand::Approve { .. } => "approve",
+            MigrateCommand::Retry { .. } => "retry",
+            MigrateCommand::Rollback { .. } => "rollback",
         }
     }
 }
 
-/// Does what `args` say in the coordination cluster at `place`. The exit code is 1 for an order that makes no sense now,
-/// that could not be written, or that was waited for in vain.
-pub fn run(args: &MigrateArgs, place: &Place) -> ExitCode {
-    let order = args.order();
+/// Does what `args` say in the coordination cluster that is reached by `access`. The exit code is 1 for what that cluster
+/// refuses or does not answer, for an order that makes no sense now, and for one that was waited for in vain.
+pub fn run(args: &MigrateArgs, access: &Access) -> ExitCode {
+    let work = async {
+        let server = Server::connect(access, args.place().namespace.as_deref()).await?;
+        match &args.command {
+            MigrateCommand::List(args) => list::run(&server, args).await,
+            MigrateCommand::Approve { common, stage } => {
+                give::run(&server, common, &Order::Approve(stage.clone())).await
+            }
+            MigrateCommand::Retry { common } => give::run(&server, common, &Order::Retry).await,
+            MigrateCommand::Rollback { common } => give::run(&server, common, &Order::Rollback).await,
+        }
+    };
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime cannot be made")
-        .and_then(|runtime| runtime.block_on(give(args.common(), &order, place)));
+        .and_then(|runtime| runtime.block_on(work));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever closed standard error does not want to know.
-            let _ = writeln!(io::stderr(), "resource-broker migrate {}: {error:#}", order.verb());
+            let _ = writeln!(io::stderr(), "resource-broker migrate {}: {error:#}", args.name());
             ExitCode::FAILURE
         }
     }
 }
 
-async fn give(common: &Common, order: &Order, place: &Place) -> Result<()> {
-    let server = Server::connect(place, common.context.as_deref(), common.namespace.as_deref()).await?;
-    let (migration, order) = server.order(&common.name, order).await?;
-    if !common.wait {
-        return report(common, &order, &migration, false);
-    }
-    let migration = wait(&server, common, &order, migration).await?;
-    report(common, &order, &migration, true)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Waits until an order that was given to `ordered` is carried out; the Migration as it is then.
-async fn wait(server: &Server, common: &Common, order: &Order, ordered: Migration) -> Result<Migration> {
-    let until = Instant::now() + common.timeout;
-    loop {
-        let there = server.find(&common.name).await?;
-        let is_it = there.as_ref().is_some_and(|there| there.metadata.uid == ordered.metadata.uid);
-        let Some(migration) = there.filter(|_| is_it) else {
-            order.progress_of_gone(&ordered).map_err(|why| anyhow!("the broker has not carried it out: {why}"))?;
-            return Ok(Migration { status: None, ..ordered });
-        };
-        match order.progress(&migration) {
-            Progress::Done => return Ok(migration),
-            Progress::Refused(why) => bail!("the broker has not carried it out: {why}"),
-            Progress::Waiting(what) if Instant::now() >= until => {
-                bail!("ordered, but not carried out within {:?}: {what}. Is the broker running?", common.timeout)
-            }
-            Progress::Waiting(_) => sleep(POLL).await,
+    #[test]
+    fn a_migration_may_be_named_as_kubectl_does() {
+        for given in ["sql-a-1", "migration/sql-a-1", "migration.broker.platform-mesh.io/sql-a-1", "mig/sql-a-1"] {
+            assert_eq!(migration(given).as_deref(), Ok("sql-a-1"), "{given}");
+        }
+        for given in ["", "a/b", "../x", "assignment/sql-a-1", "Sql", "a b", "migration/", "migration/a/b"] {
+            assert!(migration(given).is_err(), "{given}");
         }
     }
-}
-
-fn report(common: &Common, order: &Order, migration: &Migration, carried_out: bool) -> Result<()> {
-    let state = order::state_of(migration);
-    let text = match common.output {
-        Output::Text if carried_out => format!("{} {}: now {state}", common.name, order.done()),
-        Output::Text => format!("{}: {} is ordered; the broker carries it out", common.name, order.verb()),
-        Output::Json => {
-            let namespace = &migration.metadata.namespace;
-            let approved = if let Order::Approve(stage) = order { stage.as_deref() } else { None };
-            json!({
-                "migration": common.name, "namespace": namespace, "order": order.verb(), "stage": approved,
-                "state": state, "carriedOut": carried_out,
-            })
-            .to_string()
-        }
-    };
-    writeln!(io::stdout(), "{text}").context("the answer cannot be written")
 }

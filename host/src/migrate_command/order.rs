@@ -182,6 +182,15 @@ fn why_failed(migration: &Migration) -> &str {
     condition(migration, FAILED).map_or("it does not say why", |(_, message)| message)
 }
 
+/// What a person reads of a migration: what it waits for, or why it failed. Nothing of one that is complete.
+pub(super) fn said_of(migration: &Migration) -> String {
+    match migration.status.as_ref().and_then(|status| status.state) {
+        Some(MigrationState::CutoverCompleted) => String::new(),
+        Some(MigrationState::Failed) => why_failed(migration).to_owned(),
+        _ => progress_of(migration),
+    }
+}
+
 fn progress_of(migration: &Migration) -> String {
     match condition(migration, PROGRESSING) {
         Some((reason, "")) => reason.to_owned(),

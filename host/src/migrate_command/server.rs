@@ -1,27 +1,23 @@
-//! The way of a command to the coordination cluster's Migrations.
+//! The way of a command to the coordination cluster's Migrations, and what is said where it does not lead there.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use http::Request;
-use kube::{
-    Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use http::{Request, StatusCode};
 use resource_broker_api::{
-    broker::Migration,
+    broker::{Assignment, Migration},
     names::{ClusterName, Role},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
 use super::order::{Order, state_of};
 use crate::{
     cache::own,
-    kubeconfig::Place,
+    kubeconfig::Access,
     metrics::Metrics,
-    resource::Patch,
-    transport::{Cluster, Reply, RequestError},
+    resource::{Patch, Resource},
+    transport::{Cluster, Limits, Reply, RequestError},
 };
 
 /// How often an order is given anew where the Migration changes at the same time.
@@ -33,46 +29,70 @@ const NAMED: usize = 10;
 pub(super) struct Server {
     cluster: Arc<Cluster>,
     namespace: String,
+    /// The API server as people know it: its URL, and where that is from.
+    at: String,
+    from: String,
 }
 
 #[derive(Deserialize)]
-struct List {
-    items: Vec<Migration>,
+struct List<T> {
+    items: Vec<T>,
 }
 
 impl Server {
-    /// The cluster of `context`, or of the current one, of a kubeconfig.
-    pub(super) async fn connect(place: &Place, context: Option<&str>, namespace: Option<&str>) -> Result<Self> {
-        let config = config(place, context).await?;
-        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+    /// The cluster that is reached by `access`; its context's namespace, if none is given.
+    pub(super) async fn connect(access: &Access, namespace: Option<&str>) -> Result<Self> {
+        let namespace = namespace.unwrap_or(&access.config.default_namespace).to_owned();
+        let (at, from) = (access.server(), access.place.to_string());
         let name = ClusterName::new(Role::Coordination, "coord");
-        let cluster = Cluster::connect(name, config, Metrics::new())
+        let cluster = Cluster::connect(name, (*access.config).clone(), Metrics::new())
             .await
-            .with_context(|| format!("the kubeconfig of the coordination cluster ({place}) cannot be used"))?;
-        Ok(Self { cluster, namespace })
+            .with_context(|| format!("coordination kubeconfig {from}"))?;
+        Ok(Self { cluster, namespace, at, from })
+    }
+
+    /// The namespace that is looked at.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// A Migration as it is now; `None` where it is not there.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Migration>> {
-        let request = own::migrations().get(Some(&self.namespace), name)?;
-        match self.request(request).await {
+        match self.cluster.request(own::migrations().get(Some(&self.namespace), name)?).await {
             Ok(reply) => parse(&reply).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.explain(&error)),
         }
     }
 
-    async fn read(&self, name: &str) -> Result<Migration> {
-        match self.find(name).await? {
-            Some(migration) => Ok(migration),
-            None => Err(self.not_found(name).await),
-        }
+    /// The Migrations of the namespace, or of all.
+    pub(super) async fn migrations(&self, everywhere: bool) -> Result<Vec<Migration>> {
+        self.list(&own::migrations(), everywhere).await.map_err(|error| match error.downcast_ref::<RequestError>() {
+            Some(error) if error.is_not_found() => anyhow!(
+                "{} has no Migrations: is it the coordination cluster? --kubeconfig and --context name another",
+                self.at
+            ),
+            Some(error) => self.explain(error),
+            None => error,
+        })
+    }
+
+    /// The Assignments of the namespace, or of all; none where they cannot be read, since they only add to what is shown.
+    pub(super) async fn assignments(&self, everywhere: bool) -> Vec<Assignment> {
+        self.list(&own::records(), everywhere).await.unwrap_or_default()
+    }
+
+    async fn list<T: DeserializeOwned>(&self, of: &Resource, everywhere: bool) -> Result<Vec<T>> {
+        let path = of.collection((!everywhere).then_some(&self.namespace));
+        let request = Request::get(path).header(http::header::ACCEPT, "application/json").body(Vec::new())?;
+        let reply = self.cluster.request_within(request, Limits::PAGE).await?;
+        Ok(parse::<List<T>>(&reply)?.items)
     }
 
     /// Gives an order, where it makes sense; the Migration and the order as it was given.
     pub(super) async fn order(&self, name: &str, order: &Order) -> Result<(Migration, Order)> {
         for _ in 0..TRIES {
-            let migration = self.read(name).await?;
+            let Some(migration) = self.find(name).await? else { return Err(self.not_found(name).await) };
             let given = order.for_migration(&migration).map_err(|why| anyhow!("{name}: {why}"))?;
             let (annotation, value) = given.as_annotation();
             let change = json!({"metadata": {
@@ -80,82 +100,118 @@ impl Server {
                 "annotations": {annotation: value},
             }});
             let request = own::migrations().patch(Some(&self.namespace), name, "", Patch::Merge, &change)?;
-            match self.request(request).await {
+            match self.cluster.request(request).await {
                 Ok(reply) => return Ok((parse(&reply)?, given)),
                 // It has changed since: what makes sense is decided anew.
                 Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if error.is_not_found() => return Err(self.not_found(name).await),
+                Err(error) => return Err(self.explain(&error)),
             }
         }
         bail!("{name} changes all the time; try again")
     }
 
-    async fn request(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
-        self.cluster.request(request).await
+    /// Says which Migrations there are, those with a name like this one first.
+    async fn not_found(&self, name: &str) -> anyhow::Error {
+        let missing = format!("there is no Migration {name} in namespace {}", self.namespace);
+        let here = match self.migrations(false).await {
+            Ok(here) => here,
+            Err(error) => return error,
+        };
+        // Whoever may not look there does not learn of them.
+        let everywhere = self.migrations(true).await.unwrap_or_default();
+        let namespace = |migration: &Migration| migration.metadata.namespace.clone().unwrap_or_default();
+        if let Some(other) = everywhere.iter().find(|it| it.metadata.name.as_deref() == Some(name)) {
+            let other = namespace(other);
+            return anyhow!("{missing}, but in {other}: give -n {other}");
+        }
+        if !here.is_empty() {
+            return anyhow!("{missing}, which has {}", named(&here, name));
+        }
+        let others: BTreeSet<String> = everywhere.iter().map(namespace).collect();
+        if others.is_empty() {
+            return anyhow!("{missing}, nor any other; -n NAMESPACE names the broker's namespace");
+        }
+        let others: Vec<String> = others.into_iter().collect();
+        anyhow!("{missing}, nor any other; there are some in {}: give -n NAMESPACE", others.join(", "))
     }
 
-    /// Says which Migrations there are.
-    async fn not_found(&self, name: &str) -> anyhow::Error {
-        let namespace = &self.namespace;
-        let list = async {
-            let path = own::migrations().collection(Some(namespace));
-            let request = Request::get(path).header(http::header::ACCEPT, "application/json").body(Vec::new())?;
-            let list: List = parse(&self.request(request).await?)?;
-            anyhow::Ok(list.items)
+    /// What people are told of a request that brought no good answer.
+    fn explain(&self, error: &RequestError) -> anyhow::Error {
+        let Self { at, from, .. } = self;
+        let silent = |cause: &str| {
+            anyhow!(
+                "{at} (kubeconfig {from}) does not answer: {cause}; check that it is up and can be reached, or name another with \
+                 --kubeconfig or --context"
+            )
         };
-        match list.await {
-            Ok(all) if all.is_empty() => anyhow!(
-                "there is no Migration {name} in namespace {namespace}, nor any other; -n NAMESPACE names the broker's namespace"
+        match error {
+            RequestError::Network { cause, .. } | RequestError::Down { cause, .. } => silent(cause),
+            RequestError::Timeout { after, .. } => silent(&format!("nothing came within {} s", after.as_secs())),
+            RequestError::Api { code: StatusCode::UNAUTHORIZED, .. } => anyhow!(
+                "{at} does not know the credentials in kubeconfig {from} (401): log in anew, or name another with --kubeconfig or \
+                 --context"
             ),
-            Ok(all) => anyhow!("there is no Migration {name} in namespace {namespace}; there are {}", named(&all)),
-            Err(error) if error.downcast_ref::<RequestError>().is_some_and(RequestError::is_not_found) => anyhow!(
-                "this cluster has no Migrations: is it the coordination cluster? --kubeconfig and --context name another"
-            ),
-            Err(error) => error.context(format!("there is no Migration {name} in namespace {namespace}")),
+            RequestError::Api { code: StatusCode::FORBIDDEN, message, .. } => {
+                anyhow!("{at} does not allow it: {message}; ask who runs that cluster for the right to do this")
+            }
+            RequestError::Api { code, reason, message, .. } => {
+                let colon = if message.is_empty() { "" } else { ": " };
+                anyhow!("{at} answers {} {reason}{colon}{message}", code.as_u16())
+            }
+            RequestError::TooLarge { .. } | RequestError::Throttled { .. } => anyhow!("{at}: {error}"),
         }
     }
 }
 
-/// The first few Migrations, with their states.
-fn named(all: &[Migration]) -> String {
-    let name = |migration: &Migration| {
-        format!("{} ({})", migration.metadata.name.as_deref().unwrap_or_default(), state_of(migration))
-    };
-    let mut names: Vec<String> = all.iter().take(NAMED).map(name).collect();
+/// The first few Migrations with their states, those with a name like `meant` first.
+fn named(all: &[Migration], meant: &str) -> String {
+    let name = |migration: &Migration| migration.metadata.name.clone().unwrap_or_default();
+    let mut all: Vec<&Migration> = all.iter().collect();
+    all.sort_by_cached_key(|migration| (Reverse(likeness(&name(migration), meant)), name(migration)));
+    let mut names: Vec<String> =
+        all.iter().take(NAMED).map(|migration| format!("{} ({})", name(migration), state_of(migration))).collect();
     if all.len() > NAMED {
         names.push(format!("{} more", all.len() - NAMED));
     }
     names.join(", ")
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(reply: &Reply) -> Result<T> {
+/// How much of one name is in the other: whether it is in there as a whole, as the object's name is in its Migration's, and how
+/// many characters they begin and end with alike.
+fn likeness(one: &str, other: &str) -> (bool, usize) {
+    let alike = |pairs: &mut dyn Iterator<Item = (char, char)>| pairs.take_while(|(a, b)| a == b).count();
+    let begin = alike(&mut one.chars().zip(other.chars()));
+    let end = alike(&mut one.chars().rev().zip(other.chars().rev()));
+    (one.contains(other) || other.contains(one), begin + end)
+}
+
+fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T> {
     serde_json::from_slice(&reply.body).context("the API server's answer cannot be read")
 }
 
-async fn config(place: &Place, context: Option<&str>) -> Result<Config> {
-    let Place::Named { paths, .. } = place else {
-        return Config::incluster().context("the pod's service account cannot be used");
-    };
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let kubeconfig = merged(paths)?;
-    Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .with_context(|| format!("kubeconfig {place}: it cannot be used"))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Kubeconfigs merged as kubectl does it: the first one decides, and one that is not there is overlooked if there are more.
-fn merged(paths: &[PathBuf]) -> Result<Kubeconfig> {
-    let mut merged: Option<Kubeconfig> = None;
-    for path in paths {
-        if paths.len() > 1 && !path.exists() {
-            continue;
-        }
-        let read = || format!("kubeconfig {}", path.display());
-        let next = Kubeconfig::read_from(path).with_context(read)?;
-        merged = Some(match merged {
-            None => next,
-            Some(before) => before.merge(next).with_context(read)?,
-        });
+    fn migration(name: &str) -> Migration {
+        let end =
+            json!({"gvk": {"group": "g", "version": "v1", "kind": "K"}, "name": "n", "clusterName": "provider#p"});
+        serde_json::from_value(json!({
+            "apiVersion": "broker.platform-mesh.io/v1alpha1", "kind": "Migration", "metadata": {"name": name},
+            "spec": {"from": end, "to": end},
+        }))
+        .unwrap()
     }
-    merged.ok_or_else(|| anyhow!("none of the kubeconfigs that KUBECONFIG names is there"))
+
+    #[test]
+    fn names_like_the_one_that_was_meant_come_first() {
+        let all: Vec<Migration> =
+            (0..12).map(|n| format!("vm-{n:02}")).chain(["sql-orders-6f".into()]).map(|it| migration(&it)).collect();
+        for meant in ["orders", "sql-orders-6e", "sqI-orders-6f", "sql-orders-6f-old"] {
+            let named = named(&all, meant);
+            assert!(named.starts_with("sql-orders-6f (New), vm-00 (New), "), "{meant}: {named}");
+            assert!(named.ends_with(", 3 more"), "{named}");
+        }
+    }
 }

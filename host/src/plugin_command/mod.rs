@@ -13,7 +13,7 @@ mod executor;
 mod input;
 mod manifest;
 mod new;
-mod output;
+pub(crate) mod output;
 mod packing;
 mod run;
 mod sections;

@@ -12,7 +12,7 @@ use super::yaml;
 
 /// The form of a report for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// JSON, indented
     Json,
     /// YAML
@@ -20,7 +20,7 @@ pub(super) enum Format {
 }
 
 /// Something to be printed: [`fmt::Display`] is its form for people.
-pub(super) trait Report: Serialize + fmt::Display {}
+pub(crate) trait Report: Serialize + fmt::Display {}
 
 impl<T: Serialize + fmt::Display> Report for T {}
 
@@ -28,7 +28,7 @@ impl<T: Serialize + fmt::Display> Report for T {}
 ///
 /// # Errors
 /// If standard output takes no more. That it was closed is none.
-pub(super) fn print(report: &impl Report, format: Option<Format>) -> Result<()> {
+pub(crate) fn print(report: &impl Report, format: Option<Format>) -> Result<()> {
     let text = match format {
         None => report.to_string(),
         Some(Format::Json) => {

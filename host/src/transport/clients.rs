@@ -82,8 +82,18 @@ pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
             said.push(text.clone());
         }
     }
-    tame(&said.join(": "))
+    let said = said.join(": ");
+    if said.contains(CA_AS_SERVER) {
+        return "its server certificate is that of a CA (CA:TRUE), which does not count as a server's: have the API server use one \
+                without, signed by that CA, or self-signed with basicConstraints=critical,CA:FALSE (openssl req -x509 writes \
+                CA:TRUE unless -addext says that)"
+            .to_owned();
+    }
+    tame(&said)
 }
+
+/// What the TLS library says of a server whose certificate is a CA's own. It has no type to know it by at this place.
+const CA_AS_SERVER: &str = "CaUsedAsEndEntity";
 
 /// The text for errors whose own would print a plugin's output, its environment or a proxy's password.
 fn without_secrets(error: &(dyn Error + 'static)) -> Option<String> {
@@ -125,6 +135,13 @@ mod tests {
         let repeats = Layer { text: "tcp: refused", source: Some(Box::new(inner)) };
         let outer = Layer { text: "client error", source: Some(Box::new(repeats)) };
         assert_eq!(describe(&outer), "client error: refused");
+    }
+
+    #[test]
+    fn a_servers_certificate_that_is_a_cas_is_told_with_the_way_out() {
+        let inner = "invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))";
+        let text = describe(&Layer { text: "connect", source: Some(Box::new(Layer { text: inner, source: None })) });
+        assert!(text.contains("CA:TRUE") && text.contains("CA:FALSE") && !text.contains("OtherError"), "{text}");
     }
 
     #[test]

@@ -115,6 +115,14 @@ impl Failed {
         let failure = PluginFailure { message: words.clone() };
         Self { failure, cause: words, again: None, unasked: false, late: false }
     }
+
+    /// The same, told with what the plugin was asked about.
+    pub(super) fn about(mut self, what: &str) -> Self {
+        for text in [&mut self.failure.message, &mut self.cause] {
+            *text = format!("{what}: {text}");
+        }
+        self
+    }
 }
 
 /// What came of asking about offers.
@@ -151,7 +159,8 @@ impl Plugins {
         said: &mut Said,
         asked: &mut Asked<Answers>,
     ) {
-        let Questions { judge, transform, elsewhere, template } = questions;
+        // About pods nobody here is asked.
+        let Questions { judge, transform, elsewhere, template, pods: _, places: _ } = questions;
         // The consumer has just been detached. Whose API it is cannot be told, so nobody is asked.
         let Some(api) = self.api(&snapshot.key) else { return };
         said.elsewhere.resize_with(elsewhere.len().max(said.elsewhere.len()), SaidOfOffers::default);
@@ -417,8 +426,12 @@ pub(super) fn settle<T>(answer: Result<T, Failed>, said: &mut Option<Told>) -> A
 
 /// Whether two texts differ in their numbers alone: a port, a request's id, an address.
 pub(super) fn same_words(one: &str, other: &str) -> bool {
-    let words = |text: &str| -> String { text.chars().filter(|c| !c.is_ascii_hexdigit()).collect() };
     words(one) == words(other)
+}
+
+/// A text without what may differ although it says the same.
+pub(super) fn words(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_hexdigit()).collect()
 }
 
 #[cfg(test)]
@@ -451,6 +464,18 @@ mod tests {
     fn a_failure_names_api_and_plugin_and_gives_its_words() {
         let message = text(say(&trap("index out of bounds"), &mut None));
         assert_eq!(message, "the filter plugin of vms.g.io failed: plugin p crashed: index out of bounds");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_asked_about() {
+        let late = CallError::Deadline { plugin: "p".into(), limit: Duration::from_secs(1) };
+        let mut said = None;
+        let failed = || Err::<(), _>(failed("migration", &api(), &late).about("stage \"copy\", conditions"));
+        let message = text(settle(failed(), &mut said));
+        let expected = "stage \"copy\", conditions: the migration plugin of vms.g.io failed: plugin p did not answer within \
+                        1000 ms and was stopped";
+        assert_eq!(message, expected);
+        assert_eq!(text(say(&suspended(4), &mut said)), expected, "it stands while the plugin is not asked");
     }
 
     #[test]

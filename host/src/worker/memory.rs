@@ -20,7 +20,7 @@ use crate::{
     metrics::Metrics,
     planner::{
         plan::{Plan, State},
-        snapshot::{Applied, Failure, Key, Memory, Part, Snapshot, Written},
+        snapshot::{Applied, Failure, Key, Memory, Part, Snapshot, Target, Written},
     },
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Memories {
     states: Mutex<HashMap<State, usize>>,
     /// What plugins' failures were told as, of the keys that have one.
     said: Mutex<HashMap<WorkKey, Said>>,
+    /// The copies without a record of which people have been told that they are kept, with their UIDs.
+    kept: Mutex<HashMap<Target, String>>,
 }
 
 /// How many ended copies of one object are remembered: those at the places that it may have been at lately.
@@ -47,8 +49,8 @@ struct Remembered {
     memory: Memory,
     placed: Option<Instant>,
     applied: HashMap<ClusterName, Instant>,
-    /// Since when a provider refuses the object without a break.
-    refused: HashMap<ClusterName, Instant>,
+    /// Since when a provider refuses the object without a break, or, while it moves, accepts it.
+    judged: HashMap<ClusterName, (bool, Instant)>,
     fit: Option<Instant>,
     failures: u32,
     state: State,
@@ -72,7 +74,11 @@ impl Memories {
             applied.ago = remembered.applied.get(cluster).map(Instant::elapsed).unwrap_or_default();
         }
         for (cluster, judged) in &mut memory.judged {
-            judged.refused_for = remembered.refused.get(cluster).map(Instant::elapsed);
+            let since = |verdict: bool| {
+                let judged = remembered.judged.get(cluster).filter(|(accepts, _)| *accepts == verdict);
+                judged.map(|(_, since)| since.elapsed())
+            };
+            (judged.accepted_for, judged.refused_for) = (since(true), since(false));
         }
         memory
     }
@@ -111,7 +117,8 @@ impl Memories {
         for learned in learned {
             remembered.learn(learned, serving.as_ref());
         }
-        remembered.judge(snapshot.consumer.present().and_then(|consumer| consumer.meta.generation), plan);
+        let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
+        remembered.judge(snapshot.consumer.present().and_then(|consumer| consumer.meta.generation), moves, plan);
         remembered.fit = plan.fit.then(|| remembered.fit.unwrap_or_else(Instant::now));
         let had_failure = remembered.memory.failure.is_some();
         remembered.memory.failure = failure_of(fault, remembered.memory.failure.take());
@@ -177,6 +184,20 @@ impl Memories {
         } else {
             all.insert(key.clone(), said);
         }
+    }
+
+    /// Whether people have been told that a copy without a record is kept.
+    pub(super) fn is_kept(&self, copy: &Target, uid: &str) -> bool {
+        lock(&self.kept).get(copy).is_some_and(|kept| kept == uid)
+    }
+
+    /// They have been told of the copy with this UID; `None`: there is nothing to tell any more.
+    pub(super) fn keep(&self, copy: &Target, uid: Option<String>) {
+        let mut kept = lock(&self.kept);
+        match uid {
+            Some(uid) => kept.insert(copy.clone(), uid),
+            None => kept.remove(copy),
+        };
     }
 }
 
@@ -259,22 +280,24 @@ impl Remembered {
         }
     }
 
-    /// How providers' offers judged this generation of the object. A pass that did not judge says nothing; one that did
-    /// says all.
-    fn judge(&mut self, generation: Option<i64>, plan: &Plan) {
+    /// How providers' offers judged this generation of the object, which `moves` or does not. A pass that did not judge says
+    /// nothing; one that did says all.
+    fn judge(&mut self, generation: Option<i64>, moves: bool, plan: &Plan) {
         if plan.judged.is_empty() {
             return;
         }
         let is_judged = |cluster: &ClusterName| plan.judged.iter().any(|(judged, _)| judged == cluster);
         self.memory.judged.retain(|cluster, _| is_judged(cluster));
-        self.refused.retain(|cluster, _| is_judged(cluster));
+        self.judged.retain(|cluster, _| is_judged(cluster));
         for (cluster, accepts) in &plan.judged {
             let judged = self.memory.judged.entry(cluster.clone()).or_default();
-            if *accepts {
-                judged.accepted = generation;
-                self.refused.remove(cluster);
-            } else {
-                self.refused.entry(cluster.clone()).or_insert_with(Instant::now);
+            let last = if *accepts { &mut judged.accepted } else { &mut judged.refused };
+            *last = generation;
+            // Most objects are accepted and stay: nothing is kept of how long.
+            if *accepts && !moves {
+                self.judged.remove(cluster);
+            } else if self.judged.get(cluster).is_none_or(|(accepted, _)| accepted != accepts) {
+                self.judged.insert(cluster.clone(), (*accepts, Instant::now()));
             }
         }
     }
@@ -346,24 +369,51 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_refusal_lasts_until_it_is_taken_back_and_passes_that_do_not_judge_say_nothing() {
         let mut remembered = Remembered::default();
-        let pass = |remembered: &mut Remembered, judged: &[(&str, bool)]| {
-            let judged = judged.iter().map(|(name, accepts)| (provider(name), *accepts)).collect();
-            remembered.judge(Some(7), &Plan { judged, ..Plan::default() });
-        };
-        let refused_for =
-            |remembered: &Remembered, name: &str| remembered.refused.get(&provider(name)).map(Instant::elapsed);
-        pass(&mut remembered, &[("a", true)]);
+        let pass = judging(false);
+        pass(&mut remembered, 7, &[("a", true)]);
         assert_eq!(remembered.memory.judged[&provider("a")].accepted, Some(7));
-        pass(&mut remembered, &[("a", false), ("b", false)]);
+        pass(&mut remembered, 7, &[("a", false), ("b", false)]);
         tokio::time::advance(Duration::from_secs(5)).await;
-        pass(&mut remembered, &[]);
-        pass(&mut remembered, &[("a", false)]);
+        pass(&mut remembered, 7, &[]);
+        pass(&mut remembered, 7, &[("a", false)]);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(refused_for(&remembered, "a"), Some(Duration::from_secs(6)), "since the first refusal");
-        assert_eq!(refused_for(&remembered, "b"), None, "it is not asked any more");
+        assert_eq!(lasts(&remembered, "a"), Some((false, Duration::from_secs(6))), "since the first refusal");
+        assert_eq!(lasts(&remembered, "b"), None, "it is not asked any more");
         assert_eq!(remembered.memory.judged[&provider("a")].accepted, Some(7), "when it last accepted stands");
-        pass(&mut remembered, &[("a", true)]);
-        pass(&mut remembered, &[("a", false)]);
-        assert_eq!(refused_for(&remembered, "a"), Some(Duration::ZERO), "another refusal");
+        pass(&mut remembered, 7, &[("a", true)]);
+        assert_eq!(lasts(&remembered, "a"), None, "of an object that stays nothing is counted");
+        pass(&mut remembered, 7, &[("a", false)]);
+        assert_eq!(lasts(&remembered, "a"), Some((false, Duration::ZERO)), "another refusal");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_acceptance_on_the_way_lasts_until_the_next_refusal_and_each_provider_counts_for_itself() {
+        let mut remembered = Remembered::default();
+        let pass = judging(true);
+        pass(&mut remembered, 7, &[("a", false), ("b", true)]);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        pass(&mut remembered, 8, &[("a", true), ("b", true)]);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        pass(&mut remembered, 8, &[("a", true), ("b", true)]);
+        assert_eq!(remembered.memory.judged[&provider("a")].refused, Some(7), "when it last refused stands");
+        assert_eq!(lasts(&remembered, "a"), Some((true, Duration::from_secs(4))));
+        assert_eq!(lasts(&remembered, "b"), Some((true, Duration::from_secs(7))));
+        pass(&mut remembered, 8, &[("a", false), ("b", true)]);
+        assert_eq!(lasts(&remembered, "a"), Some((false, Duration::ZERO)));
+        pass(&mut remembered, 8, &[("a", true), ("b", true)]);
+        assert_eq!(lasts(&remembered, "a"), Some((true, Duration::ZERO)), "another acceptance");
+    }
+
+    /// Passes over an object that moves, or does not.
+    fn judging(moves: bool) -> impl Fn(&mut Remembered, i64, &[(&str, bool)]) {
+        move |remembered, generation, judged| {
+            let judged = judged.iter().map(|(name, accepts)| (provider(name), *accepts)).collect();
+            remembered.judge(Some(generation), moves, &Plan { judged, ..Plan::default() });
+        }
+    }
+
+    /// What a provider's offers say, and for how long.
+    fn lasts(remembered: &Remembered, name: &str) -> Option<(bool, Duration)> {
+        remembered.judged.get(&provider(name)).map(|(accepts, since)| (*accepts, since.elapsed()))
     }
 }

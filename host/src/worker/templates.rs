@@ -78,29 +78,34 @@ impl Plugins {
         match ask {
             TemplateAsk::Stages => {
                 let answer = sandbox.migration_stages(api, context, old, new).await;
-                let answer = self.told(api, answer, started).map(|stages| stages.into_iter().map(stage).collect());
+                let answer = self.told(api, "stages", answer, started);
+                let answer = answer.map(|stages| stages.into_iter().map(to_stage).collect());
                 map(settle(answer, &mut said.stages), Answered::Stages)
             }
             TemplateAsk::Render(stage) => {
+                let what = format!("stage {stage:?}, templates");
                 let answer = sandbox.render_stage(api, context, old, new, stage).await;
-                let manifests = self.told(api, answer, started).map(|all| all.into_iter().map(manifest).collect());
+                let manifests = self.told(api, &what, answer, started);
+                let manifests = manifests.map(|all| all.into_iter().map(manifest).collect());
                 let asked: Asked<Answer<Answer<Vec<Manifest>>>> = settle(manifests, &mut said.manifests);
                 map(asked, |answer| Answered::Manifests(answer.and_then(|manifests| manifests)))
             }
             TemplateAsk::Assess(stage, deployed) => {
                 let deployed = deployed.into_iter().map(|(name, object)| sandbox::Deployed { name, object }).collect();
+                let what = format!("stage {stage:?}, conditions");
                 let answer = sandbox.assess_stage(api, context, old, new, stage, deployed).await;
-                map(settle(self.told(api, answer, started).map(outcome), &mut said.outcome), Answered::Outcome)
+                map(settle(self.told(api, &what, answer, started).map(outcome), &mut said.outcome), Answered::Outcome)
             }
         }
     }
 
-    /// Counts a call, and says what went wrong with it. What the component itself refuses is told in its own words.
-    fn told<T>(&self, api: &ApiName, answer: Result<T, CallError>, started: Instant) -> Result<T, Failed> {
+    /// Counts a call about `what`, and says what went wrong with it. What the component itself refuses is told in its own
+    /// words, which say about what.
+    fn told<T>(&self, api: &ApiName, what: &str, answer: Result<T, CallError>, started: Instant) -> Result<T, Failed> {
         self.called(Role::MigrationTemplate, answer.as_ref().err(), started);
         answer.map_err(|error| match &error {
             CallError::Refused { problems, .. } => Failed::said_so(clip(&texts(problems).join("; "), LONGEST)),
-            error => failed("migration", api, error),
+            error => failed("migration", api, error).about(what),
         })
     }
 }
@@ -134,7 +139,7 @@ fn endpoint(endpoint: Endpoint) -> sandbox::Endpoint {
     sandbox::Endpoint { provider: provider.to_string(), api_version, kind, namespace, name, related: related.collect() }
 }
 
-fn stage(stage: sandbox::Stage) -> Stage {
+fn to_stage(stage: sandbox::Stage) -> Stage {
     let sandbox::Stage { name, progress, timeout_seconds, retries, approval } = stage;
     let timeout = timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Stage { name, progress, timeout, retries, approval }

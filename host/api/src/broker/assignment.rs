@@ -39,6 +39,7 @@ use crate::schema;
     printcolumn(name = "Copy", type_ = "string", json_path = ".spec.provider.name", priority = "1"),
     printcolumn(name = "Offer", type_ = "string", json_path = ".spec.provider.acceptAPI.name", priority = "1"),
     printcolumn(name = "Next-Provider", type_ = "string", json_path = ".spec.next.cluster", priority = "1"),
+    printcolumn(name = "Leaving", type_ = "string", json_path = ".spec.previous[*].cluster", priority = "1"),
     printcolumn(
         name = "Reason",
         type_ = "string",

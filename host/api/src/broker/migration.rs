@@ -78,12 +78,15 @@ pub struct MigrationStatus {
     /// The `MigrationConfiguration` that its stages are from; absent where a Plugin makes them without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<String>,
+    /// The one namespace of the compute cluster that it deploys into, for as long as it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute_namespace: Option<String>,
     /// The stages that have begun, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageStatus>,
-    /// The metadata.generation of the consumer object that moves.
+    /// The metadata.generation that the consumer object had when it began to move, or was rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
+    pub object_generation: Option<i64>,
     /// A condition for each state that was reached, `Progressing` with what is waited for or in the way, and `Failed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]

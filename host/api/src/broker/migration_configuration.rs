@@ -35,8 +35,10 @@ use crate::schema;
 )]
 pub struct MigrationConfigurationSpec {
     /// The kind that an object moves from.
+    #[schemars(schema_with = "schema::named_kind")]
     pub from: GroupVersionKind,
-    /// The kind that it moves to; often the same.
+    /// The kind that it moves to: the same, perhaps in another version.
+    #[schemars(schema_with = "schema::named_kind")]
     pub to: GroupVersionKind,
     /// What is done, in this order. None: the move goes straight to its cutover.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -45,6 +45,11 @@ impl Default for Case {
     }
 }
 
+fn kind_of(gvk: &Value) -> Gvk {
+    let text = |field: &str| gvk[field].as_str().unwrap_or_default();
+    Gvk::new(text("group"), text("version"), text("kind"))
+}
+
 fn time(text: &str) -> Time {
     Time(text.parse().unwrap_or(Timestamp::UNIX_EPOCH))
 }
@@ -58,6 +63,7 @@ impl Case {
             target: Target::new(place, kind, Some("broker".into()), "databases".into()),
             object: document.map(object),
             now,
+            pair: document.map(|document| (kind_of(&document["spec"]["from"]), kind_of(&document["spec"]["to"]))),
             unwatched: self.unwatched.iter().map(gvk).collect(),
             rivals: self.rivals.clone(),
         }
@@ -98,9 +104,9 @@ pub(crate) fn planned(text: &str) -> String {
     let document = (!case.configuration.is_null()).then(|| {
         let mut document = stood(bare, case.stood.as_ref());
         fields::patch(&mut document, &case.configuration);
-        object(&document)
+        document
     });
-    let snapshot = ConfigurationSnapshot { object: document, ..case.snapshot(None, time("2026-01-02T03:04:05Z")) };
+    let snapshot = case.snapshot(document.as_ref(), time("2026-01-02T03:04:05Z"));
     let asked = to_validate(&snapshot);
     let answer = asked.as_ref().and_then(|_| case.answer());
     let asked = asked.map(|spec| format!("ask: does this make sense? {spec}\n")).unwrap_or_default();

@@ -105,7 +105,7 @@ fn only_the_brokers_own_copies_for_this_object_are_replaced() {
             "ownerReferences": [owner],
         }}))
     };
-    let may = |there: Arc<Object>| may_replace(&there, &request());
+    let may = |there: Arc<Object>| may_replace(&there, &request().marks);
     let plain = || json!({"metadata": {"name": "tls"}});
     assert!(may(there("certificate-www", json!("uid-source/7"), "uid-owner", false)));
     // Of the object that stood under this name before.

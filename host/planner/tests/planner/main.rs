@@ -2,10 +2,12 @@
 //! hold of any plan (`properties`).
 
 mod configurations;
+mod deletions;
 mod documents;
 mod fields;
 mod golden;
 mod lints;
+mod losses;
 mod mishaps;
 mod moves;
 mod offers;
@@ -15,4 +17,5 @@ mod render;
 mod script;
 mod sweeps;
 mod texts;
+mod versions;
 mod world;

@@ -22,41 +22,41 @@ use crate::{
 };
 
 /// An object that `nestor` serves.
-const SERVED: &str = "
+pub(crate) const SERVED: &str = "
 - offers: {nestor/certs: accepts}
 - settle
 - ready: {nestor: tls}
 - settle
 ";
 /// It changed: `anna` takes it.
-const CHANGED: &str = r#"
+pub(crate) const CHANGED: &str = r#"
 - object: {spec: {fqdn: www.other.org}}
   offers: {nestor/certs: ["fqdn: no"], anna/certs: accepts}
 "#;
 /// Two passes that begin the move and make the copy, which is available then.
-const AT_ANNA: &str = "
+pub(crate) const AT_ANNA: &str = "
 - pass
 - pass
 - ready: {anna: tls}
 ";
 /// It moves through stages.
-const STAGES: &str = "
+pub(crate) const STAGES: &str = "
 - configurations: {databases: null}
 - stages: [{name: copy, deploys: {job: Job}, progress: true}, {name: check, progress: true, approval: true}]
 ";
 /// The first stage is done, and the second waits for its approval.
-const HANDED_OVER: &str = "
+pub(crate) const HANDED_OVER: &str = "
 - settle
 - jobs-end
 - settle
 ";
 
-fn run(steps: &[&str]) -> World {
+pub(crate) fn run(steps: &[&str]) -> World {
     script::run(&steps.concat())
 }
 
 /// Of which provider's Secret the consumer has a copy.
-fn whose_secret(world: &World) -> &'static str {
+pub(crate) fn whose_secret(world: &World) -> &'static str {
     let secret = Gvk::new("core", "v1", "Secret");
     let there = &world.beside[&(secret.clone(), "tls".to_owned())];
     let mark = there["metadata"]["annotations"][keys::RELATED_SOURCE].as_str().expect("it is marked");
@@ -71,7 +71,7 @@ fn unread(failing: bool) -> Unread {
     Unread { why: "connection refused".into(), failing }
 }
 
-fn has_live_copy(world: &World, name: &str) -> bool {
+pub(crate) fn has_live_copy(world: &World, name: &str) -> bool {
     let copy = world.providers[&provider(name)].copy.as_ref();
     copy.is_some_and(|copy| copy["metadata"]["deletionTimestamp"].is_null())
 }

@@ -42,6 +42,7 @@ enum Happening {
     JobsEnd,
     JobsFail,
     Order(u8),
+    DeleteMigration,
     LoseMigration,
     Wait(u16),
     Pass,
@@ -51,8 +52,8 @@ enum Happening {
 }
 
 use Happening::{
-    Attach, Break, Component, Configure, Delete, Detach, Edit, JobsEnd, JobsFail, LoseMigration, Mend, Offers, Operate,
-    Order, Part, Pass, Read, Sweep, Wait, Worsen,
+    Attach, Break, Component, Configure, Delete, DeleteMigration, Detach, Edit, JobsEnd, JobsFail, LoseMigration, Mend,
+    Offers, Operate, Order, Part, Pass, Read, Sweep, Wait, Worsen,
 };
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -62,6 +63,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (0..8_u8).prop_map(Offers),
         1 => (0..4_u8).prop_map(Configure),
         1 => (0..3_u8).prop_map(Order),
+        2 => Just(DeleteMigration),
         1 => Just(LoseMigration),
     ];
     let providers =
@@ -86,7 +88,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![3 => people, 4 => providers, 1 => faults, 8 => broker]
 }
 
-fn at(number: u8) -> ClusterName {
+pub(crate) fn at(number: u8) -> ClusterName {
     provider(PROVIDERS[usize::from(number) % PROVIDERS.len()])
 }
 
@@ -118,7 +120,7 @@ fn configure(world: &mut World, how: u8) {
 
 /// A world in which one provider serves an object; with `staged`, moves go through stages. With `own_names`, each provider
 /// calls its Secret by a name of its own.
-fn start(staged: u8, own_names: bool) -> World {
+pub(crate) fn start(staged: u8, own_names: bool) -> World {
     let mut world = World::new();
     world.own_names = own_names;
     accept(&mut world, 1);
@@ -165,6 +167,7 @@ fn happen(world: &mut World, happening: &Happening) {
         JobsEnd => world.end_jobs(true),
         JobsFail => world.end_jobs(false),
         Order(which) => order(world, *which),
+        DeleteMigration => world.delete_migration(),
         LoseMigration => {
             world.migration_was_lost |= world.migration.take().is_some();
         }
@@ -192,7 +195,7 @@ fn is_there(world: &World, number: u8) -> bool {
     world.providers.get(&at(number)).is_some_and(|provider| provider.copy.is_some())
 }
 
-fn operate(world: &mut World, number: u8) {
+pub(crate) fn operate(world: &mut World, number: u8) {
     if is_there(world, number) {
         let secret = if world.own_names { PROVIDERS[usize::from(number)] } else { "tls" };
         world.make_ready(&at(number), secret);
@@ -232,7 +235,7 @@ fn has_secret(world: &World) -> bool {
 }
 
 /// What must hold at every moment.
-fn check_moment(world: &World) -> Result<(), TestCaseError> {
+pub(crate) fn check_moment(world: &World) -> Result<(), TestCaseError> {
     prop_assert_eq!(&world.wrongs, &Vec::<String>::new());
     check_copies(world)?;
     if world.object.as_ref().is_some_and(|there| there["metadata"]["deletionTimestamp"].is_null()) {
@@ -275,7 +278,7 @@ fn converge(world: &mut World) -> Result<(), TestCaseError> {
 }
 
 /// Why an object may stay where it is not accepted although somebody else accepts it: people have been told.
-fn is_excused(world: &World) -> bool {
+pub(crate) fn is_excused(world: &World) -> bool {
     let Some(migration) = &world.migration else { return false };
     let status = &migration.status;
     let says = |type_: &str, status_is: &str, why: &[&str]| {
@@ -293,6 +296,8 @@ fn is_excused(world: &World) -> bool {
 }
 
 fn check_end(world: &World) -> Result<(), TestCaseError> {
+    let hangs = world.migration.as_ref().filter(|migration| migration.is_deleting());
+    prop_assert!(hangs.is_none(), "a Migration that was deleted does not go: {:?}", hangs);
     if world.object.is_none() {
         prop_assert!(world.record.is_none() && live_copies(world).is_empty(), "something is left of nothing");
         return check_compute(world);
@@ -312,8 +317,8 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Nothing stays in the compute cluster once all is over. A Migration that somebody deletes takes with it what tells whose
-/// that was, unless the same move makes another one.
+/// Nothing stays in the compute cluster once all is over. A Migration that somebody tears away, finalizer or not, takes with it
+/// what tells whose that was, unless the same move makes another one.
 fn check_compute(world: &World) -> Result<(), TestCaseError> {
     if world.migration_was_lost {
         return Ok(());
@@ -361,6 +366,161 @@ proptest! {
         check_end(&world)?;
         prop_assert!(world.object.is_none(), "it is held: {:?}", world.object);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Each flap is some seconds of the one and some of the other, fewer than it takes to settle.
+    #[test]
+    fn offers_that_flap_faster_than_it_takes_to_settle_neither_begin_nor_abandon_a_move(
+        staged in 0..3_u8,
+        moves in any::<bool>(),
+        flaps in prop::collection::vec((1..10_u8, 1..10_u8), 1..8),
+    ) {
+        const BOTH: u8 = 3;
+        const SECOND: u8 = 2;
+        let mut world = start(staged, false);
+        accept(&mut world, BOTH);
+        world.settle();
+        if moves {
+            lasting(&mut world, SECOND, 12, |_| Ok(()))?;
+        }
+        let is_as_it_was = whereabouts(&world);
+        prop_assert_eq!(is_as_it_was.1.is_some(), moves);
+        for (first, second) in flaps {
+            let (before, after) = if moves { (BOTH, SECOND) } else { (SECOND, BOTH) };
+            for (mask, seconds) in [(before, first), (after, second)] {
+                lasting(&mut world, mask, seconds, |world| {
+                    prop_assert_eq!(&whereabouts(world), &is_as_it_was);
+                    Ok(())
+                })?;
+            }
+        }
+        // What stays so is followed.
+        lasting(&mut world, if moves { BOTH } else { SECOND }, 12, |_| Ok(()))?;
+        prop_assert_eq!(whereabouts(&world).1.is_some(), !moves);
+        converge(&mut world)?;
+        check_end(&world)?;
+    }
+
+    /// Whatever is lost: a copy that says that it is available is not taken away before another one is.
+    #[test]
+    fn no_sweep_takes_the_only_copy_that_is_available(history in prop::collection::vec(losing(), 1..60)) {
+        let mut world = start(0, false);
+        for one in &history {
+            let available = available(&world).len();
+            match one {
+                None => world.record = None,
+                Some(one) => happen(&mut world, one),
+            }
+            if matches!(one, Some(Sweep)) {
+                prop_assert!(available == 0 || !self::available(&world).is_empty(), "none is left of {available}");
+            }
+        }
+        accept(&mut world, 1);
+        for _ in 0..20 {
+            world.settle();
+            world.sweep();
+            (0..3).for_each(|number| operate(&mut world, number));
+        }
+        prop_assert_eq!(world.kept(), Vec::<ClusterName>::new(), "each is as ready as the others");
+        check_copies(&world)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// A person deletes the Assignment at any moment of a migration, whatever the broker looks at first: the copy that the
+    /// migration begins with does not go before the stages have run to their end.
+    #[test]
+    fn no_record_that_is_deleted_while_its_object_migrates_costs_data(
+        own_names in any::<bool>(),
+        losses in prop::collection::vec(0..40_usize, 1..3),
+        history_first in any::<bool>(),
+        part in 0..6_u8,
+    ) {
+        let mut world = start(1, own_names);
+        happen(&mut world, &Edit(2));
+        let old = world.providers[&at(0)].copy.as_ref().map(|copy| copy["metadata"]["uid"].clone());
+        for round in 0..90 {
+            let migrates = world.migration.is_some() && world.record.as_ref().is_some_and(|it| it.spec.next.is_some());
+            if losses.contains(&round) && migrates {
+                world.record = None;
+                if history_first {
+                    world.history_pass();
+                    world.sweep();
+                }
+                happen(&mut world, &Part(part, Cut::Killed));
+            }
+            world.pass();
+            world.sweep();
+            let is_there = |copy: &serde_json::Value| {
+                Some(&copy["metadata"]["uid"]) == old.as_ref() && copy["metadata"]["deletionTimestamp"].is_null()
+            };
+            let stages = world.migration.as_ref().map(|it| it.status.stages.clone()).unwrap_or_default();
+            let is_done = stages.len() == 3 && stages.iter().all(|stage| stage.state == StageState::Succeeded);
+            prop_assert!(is_done || world.providers[&at(0)].copy.as_ref().is_some_and(is_there), "gone after {stages:?}");
+            (0..3).for_each(|number| operate(&mut world, number));
+            world.end_jobs(true);
+            world.wait(Duration::from_secs(4));
+        }
+        prop_assert_eq!(&world.wrongs, &Vec::<String>::new());
+        let berta = at(1);
+        prop_assert_eq!(live_copies(&world), vec![&berta]);
+        prop_assert_eq!(world.assigned(), Some(berta));
+    }
+}
+
+/// An offer's answers for some seconds, with a pass in each; `each` looks at the world after it.
+fn lasting(
+    world: &mut World,
+    mask: u8,
+    seconds: u8,
+    each: impl Fn(&World) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    accept(world, mask);
+    for _ in 0..seconds {
+        world.pass();
+        each(world)?;
+        check_moment(world)?;
+        world.wait(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+/// Where the object is, where it goes, what it has left, and how its migration stands.
+fn whereabouts(world: &World) -> (Option<ClusterName>, Option<ClusterName>, usize, bool) {
+    let record = world.record.as_ref();
+    let next = record.and_then(Record::next);
+    let left = record.map_or(0, |record| record.spec.previous.len());
+    let failed = world.migration.as_ref().is_some_and(|it| it.status.state == Some(MigrationState::Failed));
+    (world.assigned(), next, left, failed)
+}
+
+/// What happens to an object whose record may be lost (`None`).
+fn losing() -> impl Strategy<Value = Option<Happening>> {
+    let one = || 0..3_u8;
+    let some = prop_oneof![
+        3 => (0..8_u8).prop_map(Edit),
+        3 => (0..8_u8).prop_map(Offers),
+        4 => one().prop_map(Operate),
+        2 => one().prop_map(Worsen),
+        6 => Just(Pass),
+        3 => Just(Sweep),
+        1 => (0..20_000_u16).prop_map(Wait),
+    ];
+    prop_oneof![1 => Just(None), 12 => some.prop_map(Some)]
+}
+
+/// The providers whose live copy says that it is available.
+fn available(world: &World) -> Vec<&ClusterName> {
+    let says = |at: &&ClusterName| {
+        let copy = world.providers[*at].copy.as_ref();
+        copy.is_some_and(|copy| copy["status"]["status"] == "Available")
+    };
+    live_copies(world).into_iter().filter(says).collect()
 }
 
 /// A move from its beginning to its end, with the process killed after each number of writes in turn: the end is the same.

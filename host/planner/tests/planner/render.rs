@@ -8,7 +8,7 @@ use resource_broker_planner::{
 };
 use serde_json::Value;
 
-/// What is asked of plugins.
+/// What is asked.
 pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
     let mut asked = Vec::new();
     if let Some(judge) = &questions.judge {
@@ -35,6 +35,18 @@ pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
         asked.push(format!("ask: which of {} accept it{version}?\n", names.join(", ")));
     }
     asked.extend(questions.template.as_ref().map(template));
+    if let Some(pods) = &questions.pods {
+        asked.push(format!(
+            "ask: which pods of {} in {} of {} live?\n",
+            pods.jobs.join(", "),
+            pods.namespace,
+            pods.cluster
+        ));
+    }
+    if !questions.places.is_empty() {
+        let places: Vec<String> = questions.places.iter().map(ToString::to_string).collect();
+        asked.push(format!("ask: what is {}?\n", places.join(", ")));
+    }
     asked.concat()
 }
 
@@ -99,6 +111,10 @@ fn action(action: &Action, now: &Time) -> String {
             let next = status.next.as_ref().map(|next| format!(", next {}", next.uid)).unwrap_or_default();
             format!("report on record {name} ({uid}): copy {copy}{next}, generation {generation}{conditions}")
         }
+        Action::ReleaseMigration { name, uid, resource_version, keep } => {
+            let keep = if keep.is_empty() { "nothing".into() } else { keep.join(", ") };
+            format!("release migration {name} ({uid} at {resource_version}), keeping {keep}")
+        }
         Action::CreateMigration { name, spec } => {
             format!("create migration {name}\n    {}", sorted(&serde_json::json!(spec)))
         }
@@ -120,6 +136,7 @@ fn action(action: &Action, now: &Time) -> String {
         Action::Decorate { target, uid, finalizer, annotations } => {
             format!("mark {target} ({uid}): {finalizer} {}", sorted(&serde_json::json!(annotations)))
         }
+        Action::Unmark { target, uid, annotation } => format!("take a mark off {target} ({uid}): {annotation}"),
         Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
             let keep = if keep.is_empty() { "nothing".into() } else { keep.join(", ") };
             format!("release {target} ({uid} at {resource_version}), keeping {keep}{}", conditional(guards))
@@ -197,6 +214,7 @@ fn conditional(guards: &[Guard]) -> String {
         Guard::NotThatOne(target, uid) => format!("\n    if {target} is not {uid}"),
         Guard::NoRecord(name) => format!("\n    if there is no record {name}"),
         Guard::NotNamed(name, copy) => format!("\n    if record {name} does not name {copy}"),
+        Guard::Lives(target, uid) => format!("\n    if {target} is {uid}, and lives"),
     };
     guards.iter().map(guard).collect()
 }

@@ -56,7 +56,9 @@ enum Word {
     DropConditions,
     /// One look at the Migration as history.
     History,
-    /// The Migration is there no longer.
+    /// Somebody deletes the Migration.
+    DeleteMigration,
+    /// The Migration is there no longer, as if nobody had held it.
     LoseMigration,
     /// A Plugin makes the stages of the object's API.
     StagesPlugin,
@@ -108,6 +110,8 @@ struct Changes {
     sources: Vec<String>,
     /// Merge patches, by somebody in the consumer cluster, of objects there: `KIND/NAME: patch`.
     beside: BTreeMap<String, Value>,
+    /// Objects that the consumer deletes there: `KIND/NAME`.
+    drop_beside: Vec<String>,
     /// What a webhook at the providers makes of copies.
     webhook: Option<Value>,
     /// What went wrong in the last pass.
@@ -118,6 +122,8 @@ struct Changes {
     versions: BTreeMap<String, BTreeMap<String, Answer>>,
     /// Other objects that move from or to a provider.
     moves: BTreeMap<String, usize>,
+    /// How many may.
+    most_moves: Option<usize>,
     /// Configurations for moves of this kind: why each is invalid, or null.
     configurations: Option<BTreeMap<String, Option<String>>>,
     /// What the template component makes of a configuration.
@@ -130,6 +136,10 @@ struct Changes {
     migration: Option<Value>,
     /// Merge patches of objects in the compute cluster: `KIND/NAME: patch`; `ID` in the name stands for the migration's id.
     compute: BTreeMap<String, Value>,
+    /// Why pods cannot be listed in the compute cluster.
+    pods_unread: Option<String>,
+    /// Another namespace of the compute cluster that the broker uses from now on.
+    compute_namespace: Option<String>,
     /// Kinds that do not live in namespaces in the compute cluster.
     cluster_wide_in_compute: Vec<String>,
     /// This many steps of a pass, after which the process is killed.
@@ -215,6 +225,7 @@ fn act(world: &mut World, event: &Word) {
         Word::History => {
             world.history_pass();
         }
+        Word::DeleteMigration => world.delete_migration(),
         Word::LoseMigration => world.migration = None,
         Word::StagesPlugin => world.stages_plugin = true,
         Word::JobsEnd => world.end_jobs(true),
@@ -252,17 +263,21 @@ fn change(world: &mut World, changes: Changes) {
         transformer,
         sources,
         beside,
+        drop_beside,
         webhook,
         failure,
         ready,
         versions,
         moves,
+        most_moves,
         configurations,
         stages,
         component,
         orders,
         migration,
         compute,
+        pods_unread,
+        compute_namespace,
         cluster_wide_in_compute,
         steps,
         wait,
@@ -320,6 +335,9 @@ fn change(world: &mut World, changes: Changes) {
         let (gvk, name) = named(&name);
         world.edit_beside(gvk, &name, &patch);
     }
+    for name in drop_beside {
+        world.beside.remove(&named(&name));
+    }
     for (what, why) in unread {
         cannot_read(world, &at, &what, Unread { why, failing: false });
     }
@@ -353,6 +371,7 @@ fn change(world: &mut World, changes: Changes) {
         let offers = offers.into_iter().map(|(name, answer)| offer(world, &name, answer)).collect();
         world.versions.insert(version, offers);
     }
+    world.limits.moves_per_provider = most_moves.unwrap_or(world.limits.moves_per_provider);
     world.moves.extend(moves.into_iter().map(|(name, moves)| (provider(&name), moves)));
     if let Some(configurations) = configurations {
         let gvk = &world.key.gvk;
@@ -374,6 +393,10 @@ fn change(world: &mut World, changes: Changes) {
     change_migration(world, orders, migration.as_ref());
     for (name, patch) in compute {
         world.edit_in_compute(&name, &patch);
+    }
+    world.compute.pods_unread = pods_unread.or(world.compute.pods_unread.take());
+    if let Some(namespace) = compute_namespace {
+        world.compute.namespace = namespace;
     }
     world.compute.cluster_wide.extend(cluster_wide_in_compute);
     if let Some(steps) = steps {

@@ -1,9 +1,16 @@
 //! Cases about a copy that no record names: what is known of it in YAML, and its plan as text.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use resource_broker_api::keys;
+use resource_broker_api::{
+    GroupVersionKind,
+    broker::{MigrationRef, MigrationSpec},
+    keys,
+};
 use resource_broker_planner::{
-    snapshot::View,
+    question::Verdict,
+    snapshot::{Key, MigrationRecord, Record, View},
     sweep::{self, SweepSnapshot},
 };
 use serde::Deserialize;
@@ -23,28 +30,89 @@ const BROKER: &str = "uid-of-this-broker";
 struct Case {
     /// A merge patch of a copy as the broker makes it; null where it went.
     copy: Value,
-    /// `gone`, `there` or `unread`.
+    /// `gone`, `there` or `unread`. It names a copy at `anna`.
     record: String,
+    /// The provider to which it says that the object moves.
+    next: Option<String>,
+    /// The copy at `anna`: `gone`, `unread`, `failing`, `detached`, or a merge patch of it as the broker makes it.
+    serving: Value,
     /// Whether a record names the copy.
     named: bool,
     /// `gone`, `there`, `unread` or `detached`.
     consumer: String,
+    /// The Migration of its object: `gone`, `unread`, `failing`, or its state; it is from `nestor` to `anna`.
+    migration: String,
+    /// Whether people know already.
+    told: bool,
 }
 
 impl Default for Case {
     fn default() -> Self {
-        Self { copy: json!({}), record: "gone".into(), named: false, consumer: "gone".into() }
+        let gone = || "gone".to_owned();
+        let (copy, serving) = (json!({}), json!({}));
+        Self {
+            copy,
+            record: gone(),
+            next: None,
+            serving,
+            named: false,
+            consumer: gone(),
+            migration: gone(),
+            told: false,
+        }
     }
 }
 
-fn view(text: &str) -> Option<View<()>> {
+fn view<T>(text: &str, there: impl FnOnce() -> T) -> Option<View<T>> {
     match text {
         "gone" => Some(View::Absent),
-        "there" => Some(View::Present(())),
+        "there" => Some(View::Present(there())),
         "unread" => Some(View::Unknown { why: "it has not been read yet".into(), failing: false }),
+        "failing" => Some(View::Unknown { why: "connection refused".into(), failing: true }),
         "detached" => None,
         other => panic!("{other}?"),
     }
+}
+
+/// An object that `anna` has: its record, and its copy there.
+fn served() -> (Record, Value) {
+    let mut world = World::new();
+    let anna = provider("anna");
+    world.providers.entry(anna.clone()).or_default();
+    world.offers.insert((anna.clone(), "offers".into(), "certs".into()), Verdict::Accepted);
+    world.settle();
+    let copy = world.providers.remove(&anna).and_then(|anna| anna.copy);
+    world.record.zip(copy).expect("it is placed")
+}
+
+/// The Migration of an object that goes, or went, from `nestor` to `anna`.
+fn migration(key: &Key, text: &str) -> View<Arc<MigrationRecord>> {
+    if let "gone" | "unread" | "failing" = text {
+        return view(text, || unreachable!()).unwrap_or(View::Absent);
+    }
+    let end = |name: &str| MigrationRef {
+        gvk: GroupVersionKind {
+            group: key.gvk.group.clone(),
+            version: key.gvk.version.clone(),
+            kind: key.gvk.kind.clone(),
+        },
+        name: key.copy_name(),
+        namespace: key.namespace.clone(),
+        cluster_name: provider(name).to_string(),
+    };
+    let status = serde_json::from_value(json!({"state": text})).unwrap_or_else(|error| panic!("{text}: {error}"));
+    View::Present(Arc::new(MigrationRecord {
+        name: key.record_name(),
+        namespace: "broker".into(),
+        uid: "uid-of-the-migration".into(),
+        resource_version: "1".into(),
+        generation: Some(1),
+        deleted_at: None,
+        finalizers: Vec::new(),
+        orders: BTreeMap::new(),
+        spec: MigrationSpec { from: end("nestor"), to: end("anna") },
+        status,
+    }))
 }
 
 /// The plan.
@@ -75,13 +143,25 @@ pub(crate) fn planned(text: &str) -> String {
         fields::patch(&mut document, &case.copy);
         object(&document)
     });
+    let (mut record, mut serving) = served();
+    record.spec.next = case.next.map(|next| {
+        let cluster = provider(&next).to_string();
+        resource_broker_api::broker::ProviderRef { cluster, ..record.spec.provider.clone() }
+    });
+    let there = case.serving.as_str().unwrap_or("there");
+    if case.serving.is_object() {
+        fields::patch(&mut serving, &case.serving);
+    }
     let snapshot = SweepSnapshot {
         broker: Some(BROKER.into()),
         target: key.copy_at(&provider("nestor")),
         copy,
         named: case.named,
-        record: view(&case.record).unwrap_or_else(|| panic!("a record is never detached")),
-        consumer: view(&case.consumer),
+        record: view(&case.record, || record.into()).unwrap_or_else(|| panic!("a record is never detached")),
+        consumer: view(&case.consumer, || ()),
+        serving: view(there, || object(&serving)),
+        migration: migration(&key, &case.migration),
+        told: case.told,
     };
     render::plan(&sweep::plan(&snapshot), &Time(Timestamp::UNIX_EPOCH))
 }

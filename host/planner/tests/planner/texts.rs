@@ -79,7 +79,7 @@ fn nowhere_to_go_is_told_with_every_refusal() {
 #[test]
 fn who_waits_for_a_turn_is_told_of_the_limit() {
     let full = "\n- moves: {anna: 10}\n";
-    let how = ("False", reason::NO_MATCHING_OFFER);
+    let how = ("False", reason::WAITS_FOR_TURN);
     let words = ["provider#anna takes it", "10 objects", "--max-moves-per-provider", "waits for its turn"];
     object_says(&[SERVED, full, MOVES], ACCEPTED, how, &words);
 }
@@ -123,8 +123,55 @@ fn staged(stage: &str, then: &str) -> String {
 fn an_approval_that_is_awaited_says_how_it_is_given() {
     let stage = staged("{name: copy, approval: true}", "- pass\n");
     let how = ("False", reason::AWAITING_APPROVAL);
-    let words = ["stage copy", "resource-broker migrate approve", "migration-approve=copy"];
+    let words = ["stage copy", "resource-broker migrate approve", " -n broker", "migration-approve=copy"];
     migration_says(&[SERVED, &stage], PROGRESSING, how, &words);
+}
+
+#[test]
+fn the_objects_owner_is_told_where_its_migration_stands_and_nothing_from_inside() {
+    let told = |stage: &str, then: &str, words: &[&str], inner: &str| {
+        let world = run(&[SERVED, &staged(stage, then)]);
+        let there = object(world.object.as_ref().expect("it is there"));
+        let conditions = conditions_of(there.field("status").as_ref());
+        check(&conditions, SYNCED, ("False", reason::MOVING), words);
+        check(
+            &conditions,
+            SYNCED,
+            ("False", reason::MOVING),
+            &["provider#nestor serves on; Migration certificate-www-"],
+        );
+        let said = format!("{conditions:?}");
+        assert!(!said.contains(inner) && !said.contains("resource-broker"), "{said}");
+    };
+    let at = "its migration is at stage copy";
+    told(
+        "{name: copy, approval: true}, {name: other}",
+        "- pass\n",
+        &[at, "(1 of 2): it waits for approval"],
+        "annotate",
+    );
+    told("{name: copy, waits: x.y}", "- pass\n", &[at, "(1 of 1): it waits for its conditions"], "x.y");
+    let refused = "- pass\n- pass\n- failure: {part: migration, reason: Invalid, message: \"Job m1: 400\"}\n- pass\n";
+    told("{name: copy, deploys: {job: Job}}", refused, &[at, "blocked, and an administrator has to mend it"], "400");
+    let failed = "- pass\n- wait: 60\n- pass\n- pass\n";
+    told("{name: copy, waits: x.y, timeout: 60}", failed, &[at, "it failed, and an administrator has to"], "x.y");
+}
+
+#[test]
+fn a_stage_that_took_too_long_says_what_it_waited_for_or_what_was_in_its_way() {
+    let late = |stage: &str, then: &str, words: &str| {
+        let then = format!("- pass\n{then}- wait: 60\n- pass\n");
+        let words = ["timeout of 60 s; ", words, "provider#nestor serves on"];
+        let steps = [SERVED, &staged(stage, &then)];
+        migration_says(&steps, FAILED, ("True", reason::STAGE_TIMED_OUT), &words);
+        let migration = run(&steps).migration.expect("there is a Migration");
+        let message = migration.status.stages[0].message.as_deref().unwrap_or_default();
+        assert!(message.contains(words[1]), "{message}");
+    };
+    late("{name: copy, waits: x.y, timeout: 60}", "", "what it waited for last: x.y");
+    let blocked =
+        "- pass\n- failure: {part: migration, reason: Invalid, message: \"stage copy: Job m1: 400\"}\n- pass\n";
+    late("{name: copy, deploys: {job: Job}, timeout: 60}", blocked, "what was in its way: Job m1: 400");
 }
 
 #[test]
@@ -145,7 +192,7 @@ fn a_failed_migration_says_who_serves_and_which_orders_there_are() {
 #[test]
 fn a_rollback_says_when_the_object_moves_again() {
     let back = staged("{name: copy, waits: \"from.spec.paused\"}", "- orders: {rollback: \"true\"}\n- settle\n");
-    let words = ["provider#nestor", "rollback", "when it changes", "resource-broker migrate retry"];
+    let words = ["provider#nestor", "rollback", "when it changes", "an administrator", "Migration certificate-www-"];
     object_says(&[SERVED, &back], ACCEPTED, ("False", reason::MOVE_ROLLED_BACK), &words);
 }
 

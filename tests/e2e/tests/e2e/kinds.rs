@@ -138,6 +138,12 @@ async fn bad_objects_are_refused_with_the_field_named() -> TestResult {
         (GROUP, "AcceptAPI", filters(json!([{ "key": "a", "with": "semver" }])), "spec.filters[0].with"),
         (GROUP, "Migration", json!({ "from": { "gvk": kind, "name": "a", "clusterName": "c" } }), "spec.to"),
         (GROUP, "MigrationConfiguration", json!({ "from": kind, "to": kind, "stages": [{}] }), "spec.stages[0].name"),
+        (
+            GROUP,
+            "MigrationConfiguration",
+            json!({ "from": { "group": "", "version": "", "kind": "Secret" }, "to": kind }),
+            "spec.from.version",
+        ),
         (GROUP, "Plugin", json!({ "component": component }), "spec.apis"),
         (GROUP, "Plugin", json!({ "component": [], "apis": apis }), "spec.component"),
         (GROUP, "Plugin", json!({ "component": component, "apis": apis, "roles": ["filter"] }), "spec.roles[0]"),

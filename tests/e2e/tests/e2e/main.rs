@@ -17,6 +17,7 @@ mod operator;
 mod pair;
 mod plugged;
 mod plugins;
+mod policy;
 mod related;
 mod rights;
 mod routing;

@@ -12,7 +12,9 @@ use resource_broker_planner::{
     ask, plan,
     question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
     related,
-    snapshot::{MigrationView, Offer, ProviderView, Record, RelatedView, Snapshot, VersionView, View, Watched},
+    snapshot::{
+        MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target, VersionView, View, Watched,
+    },
 };
 use serde_json::{Map, Value};
 
@@ -49,7 +51,7 @@ impl World {
         let mut snapshot = Snapshot {
             versions: versions.collect(),
             limits: self.limits,
-            moves: self.moves.clone(),
+            moves: self.moves.iter().map(|(at, count)| (at.clone(), others(*count))).collect(),
             migration: MigrationView {
                 object: match (&self.migrations_unread, &self.migration) {
                     (Some(Unread { why, failing }), _) => View::Unknown { why: why.clone(), failing: *failing },
@@ -144,6 +146,13 @@ impl World {
         if let Some(template) = &questions.template {
             self.ask_component(template, answers);
         }
+        if !questions.places.is_empty() {
+            let look = |target: &Target| Ok(self.there(target).map(object));
+            answers.places = Some(questions.places.iter().map(look).collect());
+        }
+        if let Some(pods) = &questions.pods {
+            answers.pods = Some(self.live_pods(pods));
+        }
     }
 
     fn judge(&self, snapshot: &Snapshot, judge: &Judge) -> Vec<Verdict> {
@@ -165,6 +174,11 @@ pub(super) fn view(object_there: Option<&Value>, unread: Option<&Unread>) -> Vie
         (None, Some(there)) => View::Present(object(there)),
         (None, None) => View::Absent,
     }
+}
+
+/// As many other objects that move.
+fn others(count: usize) -> Moves {
+    Moves { count, names: (1..=count).map(|number| format!("certificate-{number}")).collect() }
 }
 
 fn offer((provider, namespace, name): &OfferName) -> Offer {

@@ -1,17 +1,22 @@
 //! The compute cluster of the model, and a template component that does what a script says.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use resource_broker_api::{
+    broker::{MigrationState, MigrationStatus, StageState},
     conditions::reason,
     keys,
     names::{ClusterName, Gvk, Role},
     object::Object,
 };
 use resource_broker_planner::{
-    question::{Answers, Manifest, Outcome, Stage, Template, TemplateAsk},
+    question::{Answers, Manifest, Outcome, PodsOf, Stage, Template, TemplateAsk},
     related,
-    snapshot::{ComputeView, KindView, MirrorView, Part, Side, Target, View, Watched},
+    snapshot::{ComputeView, KindView, MigrationRecord, MirrorView, Part, Side, Target, View, Watched},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,8 +35,14 @@ pub(crate) const NAMESPACE: &str = "stages";
 #[derive(Clone, Debug)]
 pub(crate) struct Compute {
     pub(crate) cluster: ClusterName,
+    /// The namespace that the broker uses now. Everything is in the first one.
+    pub(crate) namespace: String,
     /// Objects in the broker's namespace, by kind and name.
     pub(crate) objects: BTreeMap<(Gvk, String), Value>,
+    /// Jobs with a pod that has not ended. It outlives its Job for a while.
+    pub(crate) pods: BTreeSet<String>,
+    /// Why pods cannot be listed.
+    pub(crate) pods_unread: Option<String>,
     /// Why what stages deploy cannot be seen.
     pub(crate) unread: Option<Unread>,
     /// Whatever is written there fails.
@@ -65,7 +76,10 @@ impl Compute {
     pub(super) fn new() -> Self {
         Self {
             cluster: ClusterName::new(Role::Compute, "compute"),
+            namespace: NAMESPACE.into(),
             objects: BTreeMap::new(),
+            pods: BTreeSet::new(),
+            pods_unread: None,
             unread: None,
             broken: false,
             cluster_wide: Vec::new(),
@@ -98,7 +112,7 @@ impl World {
             })
             .collect();
         let held = |stage: bool| -> Vec<(Gvk, Arc<Object>)> {
-            if self.compute.unread.is_some() {
+            if self.compute.unread.is_some() || self.compute.namespace != NAMESPACE {
                 return Vec::new();
             }
             let all = self.compute.objects.iter().map(|((gvk, _), there)| (gvk.clone(), object(there)));
@@ -111,7 +125,7 @@ impl World {
         };
         ComputeView {
             cluster: self.compute.cluster.clone(),
-            namespace: NAMESPACE.into(),
+            namespace: self.compute.namespace.clone(),
             deployed: held(true),
             mirrored: held(false),
             mirrored_is_read: self.compute_read(),
@@ -170,6 +184,7 @@ impl World {
         if !recorded {
             self.wrongs.push(format!("{target} was deployed before that was written down"));
         }
+        self.goes_on(target);
         let place = (target.gvk.clone(), target.name.clone());
         if let Some(there) = self.compute.objects.get(&place) {
             let labels = |document: &Value| document["metadata"]["labels"].clone();
@@ -179,6 +194,9 @@ impl World {
             }
             return if is_deleting(there) { Err(Fault::Again) } else { Ok(false) };
         }
+        if target.gvk.kind == "Job" && !self.compute.pods.insert(target.name.clone()) {
+            self.wrongs.push(format!("{target} was deployed beside a pod of an earlier one"));
+        }
         let metadata = self.metadata(&target.name, Some(NAMESPACE));
         let mut document = body.clone();
         for field in ["uid", "resourceVersion"] {
@@ -186,6 +204,21 @@ impl World {
         }
         self.compute.objects.insert(place, document);
         Ok(true)
+    }
+
+    /// Notes what no write may do: make something for a Migration that is being deleted.
+    pub(super) fn goes_on(&mut self, target: &Target) {
+        if self.migration.as_ref().is_none_or(MigrationRecord::is_deleting) {
+            self.wrongs.push(format!("{target} was made for a Migration that is being deleted"));
+        }
+    }
+
+    /// What is in the compute cluster of the Migration, whether the broker can see it or not.
+    pub(super) fn left_in_compute(&self) -> Vec<String> {
+        let id = self.migration.as_ref().and_then(|migration| migration.status.id.as_deref());
+        let is_its = |there: &&Value| id.is_some_and(|id| there["metadata"]["labels"][keys::MIGRATION_ID] == id);
+        let left = self.compute.objects.values().filter(is_its);
+        left.map(|there| there["metadata"]["name"].to_string()).collect()
     }
 
     pub(super) fn remove_in_compute(&mut self, target: &Target, uid: &str) -> Done {
@@ -217,6 +250,41 @@ impl World {
                 there["status"] = if well { json!({"done": true}) } else { json!({"failed": "exit code 1"}) };
                 there["metadata"]["resourceVersion"] = version.clone().into();
             }
+        }
+        // A Job can fail before all of its pods have ended.
+        if well {
+            let jobs = &self.compute.objects;
+            self.compute.pods.retain(|pod| !jobs.keys().any(|(_, name)| name == pod));
+        }
+    }
+
+    /// Time passes: pods whose Job is gone come to their end.
+    pub(super) fn end_pods(&mut self) {
+        let jobs = &self.compute.objects;
+        self.compute.pods.retain(|pod| jobs.keys().any(|(_, name)| name == pod));
+    }
+
+    /// The pods that have not ended; or why that cannot be told.
+    pub(super) fn live_pods(&self, of: &PodsOf) -> Result<Vec<String>, String> {
+        assert_eq!((&of.cluster, of.namespace.as_str()), (&self.compute.cluster, NAMESPACE), "nobody else is asked");
+        let live = of.jobs.iter().filter(|job| self.compute.pods.contains(*job));
+        let live = live.map(|job| format!("{job}-pod")).collect();
+        self.compute.pods_unread.clone().map_or(Ok(live), Err)
+    }
+
+    /// Notes a migration that goes on although pods of the stage that it leaves, or of an earlier attempt, have not ended.
+    pub(super) fn check_pods(&mut self, status: &MigrationStatus) {
+        let Some(before) = self.migration.as_ref().map(|migration| &migration.status) else { return };
+        let Some(left) = before.stages.last() else { return };
+        let is_over = matches!(left.state, StageState::Retrying | StageState::Succeeded);
+        let goes_on = status.stages.last().is_none_or(|stage| (&stage.name, stage.state) != (&left.name, left.state))
+            || (status.stage.is_none() && before.stage.is_some());
+        if !is_over || !goes_on || status.state == Some(MigrationState::Failed) {
+            return;
+        }
+        let lives = left.resources.iter().find(|resource| self.compute.pods.contains(&resource.name));
+        if let Some(job) = lives {
+            self.wrongs.push(format!("what comes after stage {} met a pod of {}", left.name, job.name));
         }
     }
 

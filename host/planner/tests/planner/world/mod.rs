@@ -114,7 +114,7 @@ pub(crate) struct World {
     pub(crate) migrations_unread: Option<Unread>,
     /// Each provider calls its Secret by a name of its own.
     pub(crate) own_names: bool,
-    /// Somebody deleted a Migration.
+    /// Somebody tore a Migration away, finalizer or not.
     pub(crate) migration_was_lost: bool,
     pub(crate) configurations: Vec<Configuration>,
     /// Whether a Plugin makes the stages of the object's API.
@@ -122,6 +122,8 @@ pub(crate) struct World {
     pub(crate) compute: Compute,
     /// How long a finished Migration stays.
     pub(crate) history: Duration,
+    /// The annotations of the object that the broker has put there.
+    pub(crate) marked: BTreeSet<String>,
     /// The spec that the old copy had when the move began.
     pub(crate) frozen: Option<Value>,
     /// What a write did that no write may do.
@@ -192,6 +194,7 @@ impl World {
             stages_plugin: false,
             compute: Compute::new(),
             history: Duration::from_hours(24),
+            marked: BTreeSet::new(),
             frozen: None,
             wrongs: Vec::new(),
             counter: 0,
@@ -224,6 +227,9 @@ impl World {
     /// Lets time pass.
     pub(crate) fn wait(&mut self, time: Duration) {
         self.now += SignedDuration::try_from(time).unwrap_or_default();
+        if !time.is_zero() {
+            self.end_pods();
+        }
         if let Some(since) = &mut self.memory.since_placed {
             *since += time;
         }
@@ -231,8 +237,8 @@ impl World {
             applied.ago += time;
         }
         for judged in self.memory.judged.values_mut() {
-            if let Some(refused) = &mut judged.refused_for {
-                *refused += time;
+            for lasted in [&mut judged.refused_for, &mut judged.accepted_for].into_iter().flatten() {
+                *lasted += time;
             }
         }
         if let Some(fit) = &mut self.memory.fit {

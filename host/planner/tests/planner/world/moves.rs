@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use resource_broker_api::{
     broker::{AssignmentSpec, MigrationSpec, MigrationStatus},
+    keys,
     names::ClusterName,
 };
 use resource_broker_planner::{
@@ -120,14 +121,58 @@ impl World {
         }
         self.migration = Some(MigrationRecord {
             name: name.into(),
+            namespace: "broker".into(),
             uid: format!("uid-{}", self.next()),
             resource_version: "1".into(),
             generation: Some(1),
-            deleting: false,
+            deleted_at: None,
+            finalizers: vec![keys::MIGRATION_FINALIZER.into()],
             orders: std::collections::BTreeMap::new(),
             spec: spec.clone(),
             status: MigrationStatus::default(),
         });
+        Ok(true)
+    }
+
+    /// Somebody deletes the Migration, or the broker does: it goes with its last finalizer.
+    pub(crate) fn delete_migration(&mut self) {
+        if let Some(migration) = &mut self.migration {
+            migration.deleted_at.get_or_insert(Time(self.now));
+        }
+        self.end_migration();
+    }
+
+    fn end_migration(&mut self) {
+        self.migration.take_if(|migration| migration.is_deleting() && migration.finalizers.is_empty());
+    }
+
+    /// Takes the broker's finalizer off the Migration, and notes it where something of it is still in the compute cluster.
+    pub(super) fn release_migration(&mut self, uid: &str, resource_version: &str, keep: &[String]) -> Done {
+        let migration = self.migrating(uid)?;
+        if migration.resource_version != resource_version {
+            return Err(Fault::Again);
+        }
+        migration.finalizers = keep.to_vec();
+        let version = self.next().to_string();
+        let left = self.left_in_compute();
+        if !left.is_empty() {
+            self.wrongs.push(format!("the Migration was released before what it has in compute was gone: {left:?}"));
+        }
+        self.migrating(uid)?.resource_version = version;
+        self.end_migration();
+        Ok(true)
+    }
+
+    /// Notes what no write may do: take a Migration a step further that is being deleted.
+    pub(super) fn report_migration(&mut self, uid: &str, status: &MigrationStatus) -> Done {
+        let version = self.next().to_string();
+        let migration = self.migrating(uid)?;
+        let is_step = (migration.status.state, &migration.status.stages) != (status.state, &status.stages);
+        migration.status = status.clone();
+        migration.resource_version = version;
+        if is_step && migration.is_deleting() {
+            self.wrongs.push("a Migration went on that is being deleted".into());
+        }
         Ok(true)
     }
 
@@ -141,12 +186,16 @@ impl World {
         if !plan.judged.is_empty() {
             self.memory.judged.retain(|at, _| plan.judged.iter().any(|(judged, _)| judged == at));
         }
+        let moves = self.record.as_ref().is_some_and(|record| record.spec.next.is_some());
         for (at, accepts) in &plan.judged {
             let judged = self.memory.judged.entry(at.clone()).or_default();
             if *accepts {
                 judged.accepted = generation;
                 judged.refused_for = None;
+                judged.accepted_for = moves.then(|| judged.accepted_for.unwrap_or_default());
             } else {
+                judged.refused = generation;
+                judged.accepted_for = None;
                 judged.refused_for.get_or_insert(Duration::ZERO);
             }
         }

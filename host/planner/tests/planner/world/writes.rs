@@ -14,10 +14,10 @@ use resource_broker_api::{
 use resource_broker_planner::{
     copy, digest, plan,
     plan::Marks,
-    plan::{Action, CopyRelated, Existing, Guard, Plan},
+    plan::{Action, CopyRelated, Existing, Guard, Plan, State},
     related,
     snapshot::{Applied, Failure, Memory, Part, Record, Snapshot, Target, View, Written},
-    sweep::{self, SweepSnapshot, claim},
+    sweep::{self, SweepSnapshot},
 };
 use serde_json::{Value, json};
 
@@ -176,6 +176,7 @@ impl World {
             Action::Decorate { target, uid, finalizer, annotations } => {
                 self.decorate(target, uid, finalizer, annotations)
             }
+            Action::Unmark { target, uid, annotation } => self.unmark(target, uid, annotation),
             Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
                 self.guard(guards)?;
                 self.release(target, uid, resource_version, keep)
@@ -190,8 +191,8 @@ impl World {
             Action::CreateMigration { name, spec } => self.create_migration(name, spec),
             Action::MigrationStatus { uid, status, guards, .. } => {
                 self.guard(guards)?;
-                self.migrating(uid)?.status = status.as_ref().clone();
-                Ok(true)
+                self.check_pods(status);
+                self.report_migration(uid, status)
             }
             Action::TakeOrders { uid, annotations, .. } => {
                 self.migrating(uid)?.orders.retain(|order, _| !annotations.contains(&order.as_str()));
@@ -200,8 +201,11 @@ impl World {
             Action::DeleteMigration { uid, guards, .. } => {
                 self.guard(guards)?;
                 self.migrating(uid)?;
-                self.migration = None;
+                self.delete_migration();
                 Ok(true)
+            }
+            Action::ReleaseMigration { uid, resource_version, keep, .. } => {
+                self.release_migration(uid, resource_version, keep)
             }
             Action::Deploy { target, body } => self.deploy(target, body),
             Action::Event(_) => Ok(false),
@@ -212,7 +216,7 @@ impl World {
         self.record.as_mut().filter(|record| record.uid == uid).ok_or(Fault::Again)
     }
 
-    fn there(&self, target: &Target) -> Option<&Value> {
+    pub(super) fn there(&self, target: &Target) -> Option<&Value> {
         if target.cluster == self.key.consumer {
             let is_object = self.is_of_the_kind(target) && target.name == self.key.name;
             return if is_object {
@@ -244,6 +248,9 @@ impl World {
             Guard::NotThatOne(target, uid) => self.there(target).is_none_or(|there| uid_of(there) != uid),
             Guard::NoRecord(_) => self.record.is_none(),
             Guard::NotNamed(_, copy) => !self.names(copy),
+            Guard::Lives(target, uid) => {
+                self.there(target).is_some_and(|there| uid_of(there) == uid && !is_deleting(there))
+            }
         });
         if holds { Ok(()) } else { Err(Fault::Again) }
     }
@@ -261,12 +268,23 @@ impl World {
             }
             finalizers.push(finalizer.into());
         }
-        // An apply takes away what its manager does not ask for any more.
-        let ours = [keys::PROVIDER_CLUSTER, keys::NEW_PROVIDER_CLUSTER];
-        let annotations: BTreeMap<&str, Option<&String>> =
-            ours.into_iter().chain(annotations.keys().copied()).map(|name| (name, annotations.get(name))).collect();
+        // An apply takes away what its manager does not ask for any more, and leaves what others have put there.
+        let ours = std::mem::replace(&mut self.marked, annotations.keys().map(|name| (*name).to_owned()).collect());
+        let names = ours.iter().map(String::as_str).chain(annotations.keys().copied());
+        let annotations: BTreeMap<&str, Option<&String>> = names.map(|name| (name, annotations.get(name))).collect();
         let marks = json!({"metadata": {"finalizers": finalizers, "annotations": annotations}});
         fields::patch(there, &marks);
+        there["metadata"]["resourceVersion"] = version.to_string().into();
+        Ok(true)
+    }
+
+    fn unmark(&mut self, target: &Target, uid: &str, annotation: &str) -> Done {
+        if !self.is_the_object(target) {
+            self.wrongs.push(format!("marks off {target}"));
+        }
+        let version = self.next();
+        let there = self.object.as_mut().filter(|there| uid_of(there) == uid).ok_or(Fault::Again)?;
+        fields::patch(there, &json!({"metadata": {"annotations": {annotation: null}}}));
         there["metadata"]["resourceVersion"] = version.to_string().into();
         Ok(true)
     }
@@ -395,6 +413,7 @@ impl World {
         let part = if matches!(request.marks, Marks::Mirror { .. }) { Part::Migration } else { Part::Related };
         if part == Part::Migration {
             self.compute_answers()?;
+            self.goes_on(&request.target);
         }
         self.reachable(&request.source, part)?;
         let place = (request.target.gvk.clone(), request.target.name.clone());
@@ -402,7 +421,7 @@ impl World {
         let known = match &request.existing {
             Existing::NoneOfOurs => None,
             Existing::Ours(there) => Some(there.clone()),
-            Existing::Unknown => there.clone().filter(|there| related::may_replace(there, request)),
+            Existing::Unknown => there.clone().filter(|there| related::may_replace(there, &request.marks)),
         };
         let Some(source) = self.there(&request.source).map(object) else {
             if let Some(there) = known.filter(|_| !request.keep) {
@@ -419,7 +438,7 @@ impl World {
         if untouched && known.is_some_and(|there| there.annotation(keys::RELATED_SOURCE) == Some(mark.as_str())) {
             return Ok(false);
         }
-        if there.as_ref().is_some_and(|there| !related::may_replace(there, request)) {
+        if there.as_ref().is_some_and(|there| !related::may_replace(there, &request.marks)) {
             let message = format!("{} exists and is not the broker's", request.target);
             return Err(failed(part, false, reason::RELATED_CONFLICT, &message));
         }
@@ -473,29 +492,50 @@ impl World {
         Ok(!was_deleting)
     }
 
+    /// What the sweep is to do about each copy that no record names.
+    fn swept(&self) -> Vec<(Target, Plan)> {
+        let seen = self.snapshot();
+        let named: BTreeSet<ClusterName> = self.named();
+        let places = self.providers.keys().filter(|at| !named.contains(at)).map(|at| self.key.copy_at(at));
+        let consumer = match seen.consumer {
+            View::Unknown { why, failing } => View::Unknown { why, failing },
+            View::Absent => View::Absent,
+            View::Present(_) => View::Present(()),
+        };
+        let serving = self.assigned().and_then(|at| Some(seen.providers.get(&at)?.copy.clone()));
+        let planned = places.map(|target| {
+            let snapshot = SweepSnapshot {
+                broker: None,
+                copy: self.there(&target).map(object),
+                target: target.clone(),
+                record: seen.record.clone(),
+                named: false,
+                consumer: Some(consumer.clone()),
+                serving: serving.clone(),
+                migration: seen.migration.object.clone(),
+                told: false,
+            };
+            (target, sweep::plan(&snapshot))
+        });
+        planned.collect()
+    }
+
     /// Takes away copies that no record names.
     pub(crate) fn sweep(&mut self) -> usize {
         let mut writes = 0;
-        let named: BTreeSet<ClusterName> = self.named();
-        let places: Vec<ClusterName> = self.providers.keys().filter(|at| !named.contains(at)).cloned().collect();
-        for at in places {
-            let target = self.key.copy_at(&at);
-            let copy = self.there(&target).map(object);
-            let nothing = |is_there: bool| if is_there { View::Present(()) } else { View::Absent };
-            let snapshot = SweepSnapshot {
-                broker: None,
-                consumer: Some(nothing(self.object.is_some())),
-                named: false,
-                record: nothing(copy.as_ref().and_then(|copy| claim(&target, copy)).is_none() || self.record.is_some()),
-                target,
-                copy,
-            };
+        for (_, plan) in self.swept() {
             // It is another key than the object's: what is remembered of that has no part in it.
             let memory = self.memory.clone();
-            writes += self.carry_out(&sweep::plan(&snapshot), usize::MAX);
+            writes += self.carry_out(&plan, usize::MAX);
             self.memory = memory;
         }
         writes
+    }
+
+    /// The providers with a copy that no record names and that is kept, since the other one cannot take its place.
+    pub(crate) fn kept(&self) -> Vec<ClusterName> {
+        let kept = self.swept().into_iter().filter(|(_, plan)| plan.state == State::Blocked);
+        kept.map(|(target, _)| target.cluster).collect()
     }
 }
 

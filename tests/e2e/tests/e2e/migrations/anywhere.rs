@@ -3,16 +3,17 @@
 use futures::future::{join_all, try_join_all};
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
+use resource_broker_api::broker::StageState;
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_harness::TestResult;
 use serde_json::json;
 
-use super::stand::{Stand, condition};
+use super::stand::{Stand, condition, status_of};
 use super::voyage::{self, Crew, Point};
-use crate::moves::world::World;
+use crate::moves::world::{World, served};
 use crate::operator::Manner;
-use crate::pair::{fails, message, until};
+use crate::pair::{fails, gone, message, until};
 
 #[tokio::test]
 async fn deleted_in_every_state() -> TestResult {
@@ -70,7 +71,8 @@ async fn rolled_back_in_every_state_until_it_changes() -> TestResult {
             fails(it, "Accepted", reason::MOVE_ROLLED_BACK)
         })
         .await;
-        assert!(message(&order, "Accepted").contains("migrate retry"), "{}", message(&order, "Accepted"));
+        let told = message(&order, "Accepted");
+        assert!(told.contains("an administrator") && told.contains(&stand.name(object)), "{told}");
     }
     stand.is_clean().await;
     for point in Point::ALL {
@@ -124,6 +126,41 @@ async fn providers_detached_in_every_state() -> TestResult {
 }
 
 #[tokio::test]
+async fn the_consumer_detached_in_every_state() -> TestResult {
+    let world = World::new("anywhere-consumer").await?;
+    for side in world.providers().into_iter().chain([&world.pair.consumer]) {
+        world.attach(side)?;
+    }
+    let stranger = world.pair.other_consumer().await?;
+    let kubeconfig = stranger.cluster.kubeconfig_as(world.pair.name, &["system:masters"])?;
+    let broker = world.unattached().await?.consumer(&stranger.id.name, &kubeconfig);
+    let mut stand = Stand::beside(world, broker, &[&stranger]).await?;
+    voyage::embark(&stand).await?;
+    let before = stand.endings().await;
+    // Another consumer's objects are made as ever; by then whatever comes of the loss has happened.
+    let (consumer, first) = (&stand.world.pair.consumer, stand.world.first());
+    let others = json!({"size": 1, "engine": first.id.name, "tenant": stranger.id.name});
+    stand.world.detach(consumer, &stand.broker).await?;
+    stranger.create("meanwhile", &others).await?;
+    served(&stranger, "meanwhile", first).await;
+    // One that starts now has never heard of that consumer.
+    stand.world.spoil(consumer)?;
+    stand.broker.restart().await?;
+    stranger.create("afterwards", &others).await?;
+    served(&stranger, "afterwards", stand.world.first()).await;
+    assert_eq!(stand.endings().await, before, "something was deleted");
+    stand.world.attach(&stand.world.pair.consumer)?;
+    voyage::as_before(&stand).await?;
+    assert_eq!(stand.endings().await, before, "something was deleted");
+
+    // Compute is given once: that its kubeconfig goes while the broker runs changes nothing.
+    stand.world.lose_compute()?;
+    voyage::land(&stand).await?;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn servers_stopped_in_every_state() -> TestResult {
     let world = World::new("anywhere-stopped").await?;
     let (proxies, broker) = world.proxied().await?;
@@ -167,10 +204,87 @@ async fn migrations_deleted_by_hand_in_every_state() -> TestResult {
     for (point, (uid, id)) in Point::ALL.iter().zip(&before) {
         let anew = stand.until(point.object(), "to be made anew", |it| it.uid() != *uid).await;
         assert_eq!(anew.name_any(), stand.name(point.object()));
-        assert_eq!(stand.id(point.object()).await, *id, "what it had deployed is not found again");
+        assert_eq!(stand.id(point.object()).await, *id, "it is another move");
     }
     voyage::land(&stand).await?;
     stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn migrations_deleted_while_no_broker_runs() -> TestResult {
+    let mut stand = Stand::new("anywhere-lost-off").await?;
+    voyage::embark(&stand).await?;
+    stand.broker.kill9()?;
+    let (first, migrations) = (stand.world.first(), stand.world.migrations());
+    let mut before = Vec::new();
+    for point in Point::ALL {
+        before.push(stand.migration(point.object()).await?.uid());
+        migrations.delete(&stand.name(point.object()), &DeleteParams::default()).await?;
+        let held = stand.migration(point.object()).await?;
+        assert_eq!(held.finalizers(), [keys::MIGRATION_FINALIZER], "{point:?}: what it has in compute is forgotten");
+    }
+    // Of all objects, a third is changed back, and a third deleted.
+    let fates: [Vec<Point>; 3] = [0, 1, 2]
+        .map(|fate| Point::ALL.into_iter().enumerate().filter(|(n, _)| n % 3 == fate).map(|it| it.1).collect());
+    let [back, deleted, going_on] = &fates;
+    try_join_all(back.iter().map(|point| stand.world.send(point.object(), first))).await?;
+    try_join_all(deleted.iter().map(|point| stand.world.pair.consumer.delete(point.object()))).await?;
+    stand.broker.restart().await?;
+    for point in back {
+        stand.world.arrived(point.object(), stand.world.first()).await;
+        gone(&migrations, &stand.name(point.object())).await;
+    }
+    for point in deleted {
+        stand.world.vanished(point.object()).await;
+        gone(&migrations, &stand.name(point.object())).await;
+    }
+    for (point, uid) in Point::ALL.iter().zip(&before).filter(|(point, _)| going_on.contains(point)) {
+        stand.until(point.object(), "to be made anew", |it| it.uid() != *uid).await;
+    }
+    let _crew = Crew::of(&stand);
+    for point in going_on {
+        stand.migrated(point.object()).await;
+    }
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_deleted_by_hand_in_every_state() -> TestResult {
+    let stand = Stand::new("anywhere-records").await?;
+    voyage::embark(&stand).await?;
+    let (pair, first, second) = (&stand.world.pair, stand.world.first(), stand.world.second());
+    let mut before = Vec::new();
+    for point in Point::ALL {
+        let (copy, record) = (pair.copy_name(point.object()), stand.name(point.object()));
+        before.push((first.widgets().get(&copy).await?.uid(), pair.records.get(&record).await?.uid()));
+        pair.records.delete(&record, &DeleteParams::default()).await?;
+    }
+    for (point, (_, lost)) in Point::ALL.iter().zip(&before) {
+        let what = "to be made again, for the provider with the data, and to be moved anew";
+        until(&pair.records, &stand.name(point.object()), what, |record| {
+            record.uid() != *lost
+                && record.spec.provider.cluster == first.id.to_string()
+                && record.spec.next.as_ref().is_some_and(|next| next.cluster == second.id.to_string())
+        })
+        .await;
+    }
+    // Nobody has done any stage's work since.
+    for (point, (uid, _)) in Point::ALL.iter().zip(&before) {
+        let copy = first.widgets().get(&pair.copy_name(point.object())).await?;
+        assert_eq!((copy.uid(), copy.metadata.deletion_timestamp), (uid.clone(), None), "{point:?}");
+        stand.world.operators[1].treat(&pair.copy_name(point.object()), Manner::signing());
+    }
+    let _crew = Crew::of(&stand);
+    for point in Point::ALL {
+        let migration = stand.migrated(point.object()).await;
+        let stages = status_of(&migration).stages;
+        let all = stages.iter().filter(|stage| stage.state == StageState::Succeeded).count();
+        assert_eq!((all, stages.len()), (4, 4), "{point:?}: {stages:?}");
+    }
+    stand.is_clean().await;
     Ok(())
 }
 

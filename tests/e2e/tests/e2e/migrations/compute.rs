@@ -1,20 +1,24 @@
 //! What can be in the way of a stage in compute, and what is done to its objects there by others.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Secret};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use resource_broker_api::broker::StageState;
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
-use resource_broker_harness::{TestResult, eventually};
+use resource_broker_harness::{TestKind, TestResult, eventually};
 use serde_json::{Value, json};
 
-use super::stand::{Stand, job, stage, texts};
+use super::stand::{Stand, condition, job, stage, status_of, texts};
 use super::voyage::Crew;
 use crate::moves::world::World;
 use crate::operator::secret_of;
-use crate::pair::{PATIENCE, gone, until};
+use crate::pair::{PATIENCE, gone, is, message, until};
+use crate::policy::{Writes, at_work};
 
 /// One stage with this as its second template.
 fn with(manifest: &Value) -> Value {
@@ -30,7 +34,6 @@ async fn what_cannot_be_deployed_is_said_and_mended() -> TestResult {
     stand.world.place("order", first).await?;
     let cases = [
         (json!({"apiVersion": "nothing.example.com/v1", "kind": "Nothing"}), ["Nothing", "nothing.example.com"]),
-        (json!({"apiVersion": "v1", "kind": "Namespace"}), ["Namespace", "does not live in a namespace"]),
         (json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": "many"}}), ["Job", "backoffLimit"]),
         (json!({"apiVersion": "batch/v1", "kind": "Job", "spec": {}}), ["Job", "containers"]),
     ];
@@ -42,6 +45,11 @@ async fn what_cannot_be_deployed_is_said_and_mended() -> TestResult {
         assert!(told.contains(parts[0]), "{told}");
     }
     stand.event("order", reason::BLOCKED).await;
+    // What is known to live in no namespace is refused with its configuration.
+    stand.world.configure("stages", &with(&json!({"apiVersion": "v1", "kind": "Namespace"}))).await?;
+    let told = stand.judged("stages", "False", reason::INVALID_CONFIGURATION).await;
+    assert!(told.contains("a Namespace lives in no namespace"), "{told}");
+    stand.tells("order", reason::BLOCKED, "a Namespace lives in no namespace").await;
     stand.serves_on("order", "marker").await?;
 
     // A quota refuses it.
@@ -55,6 +63,41 @@ async fn what_cannot_be_deployed_is_said_and_mended() -> TestResult {
     let _crew = Crew::of(&stand);
     stand.migrated("order").await;
     stand.is_clean().await;
+    // Of what was tried on the way nothing is watched any more, and of what the stage deployed still is.
+    eventually("the watches that no stage needs to end", PATIENCE, || async {
+        let page = stand.broker.readyz_verbose().await?;
+        let stages: Vec<&str> = page.lines().filter(|line| line.contains("of migrations' stages")).collect();
+        anyhow::ensure!(stages.len() == 1 && stages[0].contains("ConfigMap"), "{page}");
+        anyhow::Ok(())
+    })
+    .await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kind_that_comes_later_is_found() -> TestResult {
+    let stand = Stand::new("compute-later").await?;
+    let kind = TestKind::new();
+    let manifest = json!({"apiVersion": kind.api_version(), "kind": "Widget", "spec": {"size": 1, "engine": "none"}});
+    stand.configure(&json!([{
+        "name": "copy", "templates": {"plan": manifest}, "successConditions": ["has(plan.metadata.annotations.done)"],
+    }]))
+    .await?;
+    stand.world.place("order", stand.world.first()).await?;
+    stand.world.send("order", stand.world.second()).await?;
+    stand.tells("order", reason::BLOCKED, kind.group()).await;
+    kind.install(&stand.world.compute).await?;
+    let plans = kind.api(stand.compute_client(), stand.world.pair.name);
+    let plan = format!("{}-plan", stand.id("order").await);
+    // At the next try, which may be the longest pause of an object away.
+    let patience = Duration::from_mins(2);
+    eventually("the stage to be deployed", patience, || async { plans.get(&plan).await }).await;
+    // Its changes are seen, too.
+    let change = json!({"metadata": {"annotations": {"done": "yes"}}});
+    plans.patch(&plan, &PatchParams::default(), &Patch::Merge(&change)).await?;
+    stand.migrated("order").await;
+    gone(&plans, &plan).await;
     stand.judge().await?;
     Ok(())
 }
@@ -72,11 +115,47 @@ async fn quota(stand: &Stand) -> Result<()> {
     let probe = serde_json::from_value(probe)?;
     eventually("the quota to refuse Jobs", PATIENCE, || async {
         let dry = PostParams { dry_run: true, ..PostParams::default() };
-        let made = stand.compute::<k8s_openapi::api::batch::v1::Job>().create(&dry, &probe).await;
+        let made = stand.compute::<Job>().create(&dry, &probe).await;
         anyhow::ensure!(made.is_err(), "it lets them pass");
         anyhow::Ok(())
     })
     .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_policy_refuses_is_said_and_deployed_when_it_goes() -> TestResult {
+    let stand = Stand::new("compute-policy").await?;
+    let (first, second) = (stand.world.first(), stand.world.second());
+    stand.world.place("order", first).await?;
+    let name = stand.world.pair.name;
+    let jobs = Writes { name, namespace: name, group: "batch", resource: "jobs", operations: &["CREATE"] };
+    jobs.refuse(&stand.world.compute, "false", "no work on Sundays").await?;
+    let mut probe = job();
+    probe["metadata"] = json!({"name": "probe"});
+    at_work(&stand.compute(), &serde_json::from_value::<Job>(probe)?, Result::is_err).await;
+    stand.configure(&with(&job())).await?;
+    stand.world.send("order", second).await?;
+    let told = stand.tells("order", reason::BLOCKED, "no work on Sundays").await;
+    let id = stand.id("order").await;
+    let what = format!("stage copy: Job {id}-other (template other) in namespace {name} of compute#compute is refused");
+    assert!(told.starts_with(&what), "{told}");
+    // Who has the object is told where it stands, and not what is in there.
+    let order = until(&stand.world.pair.consumer.widgets(), "order", "to say so", |it| {
+        message(it, "Synced").contains("at stage copy (1 of 1): it is blocked, and an administrator has to mend it")
+    })
+    .await;
+    let synced = message(&order, "Synced");
+    assert!(synced.contains(&stand.name("order")) && !synced.contains("Sundays"), "{synced}");
+    assert!(is(&order, "Ready", "True"), "the old provider serves: {}", order.data["status"]);
+    stand.serves_on("order", "marker").await?;
+
+    jobs.allow(&stand.world.compute).await?;
+    stand.deployed::<Job>("order", "other").await;
+    let _crew = Crew::of(&stand);
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
     Ok(())
 }
 
@@ -171,6 +250,62 @@ async fn without_the_namespace_in_compute_it_says_what_to_do() -> TestResult {
     stand.serves_on("order", "marker").await?;
     stand.migrate("rollback", "order", &["--wait"]).await?.is_done("is rolled back");
     stand.stays("order", reason::ROLLED_BACK).await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_migration_stays_in_the_namespace_that_it_began_in() -> TestResult {
+    const ELSEWHERE: &str = "compute-moved-b";
+    let mut stand = Stand::new("compute-moved").await?;
+    let world = &stand.world;
+    let (home, flag) = (world.pair.name, format!("--compute-namespace={}", world.pair.name));
+    let namespaces: Api<Namespace> = Api::all(world.compute.client().await?);
+    let other = serde_json::from_value(json!({"metadata": {"name": ELSEWHERE}}))?;
+    namespaces.create(&PostParams::default(), &other).await?;
+    let there: Api<ConfigMap> = Api::namespaced(world.compute.client().await?, ELSEWHERE);
+    let (migrations, orders) = (world.migrations(), world.pair.consumer.widgets());
+    stand.configure(&json!([stage("copy", &json!({}))])).await?;
+    for object in ["order", "kept", "lost"] {
+        stand.world.place(object, stand.world.first()).await?;
+        stand.world.send(object, stand.world.second()).await?;
+        let _: ConfigMap = stand.deployed(object, "work").await;
+        assert_eq!(status_of(&stand.migration(object).await?).compute_namespace.as_deref(), Some(home));
+    }
+
+    stand.broker.kill9()?;
+    stand.broker = stand.world.broker().await?.arg("compute-namespace", ELSEWHERE).start().await?;
+    for object in ["order", "kept", "lost"] {
+        let told = stand.tells(object, reason::BLOCKED, &flag).await;
+        assert!(told.contains(home) && told.contains(ELSEWHERE), "{told}");
+    }
+    // Nothing is held up by that but what is in compute.
+    stand.migrate("rollback", "kept", &["--wait"]).await?.is_done("is rolled back");
+    stand.stays("kept", reason::ROLLED_BACK).await;
+    stand.tells("kept", reason::BLOCKED, &flag).await;
+    orders.delete("lost", &DeleteParams::default()).await?;
+    gone(&orders, "lost").await;
+    stand.tells("lost", reason::BLOCKED, &flag).await;
+    let deleted = stand.migration("order").await?;
+    migrations.delete(&stand.name("order"), &DeleteParams::default()).await?;
+    stand.tells("order", reason::CLEANING, &flag).await;
+    for object in ["order", "kept", "lost"] {
+        let _: ConfigMap = stand.deployed(object, "work").await;
+    }
+    assert!(there.list(&ListParams::default().labels(keys::MIGRATION_ID)).await?.items.is_empty());
+
+    stand.broker.kill9()?;
+    stand.broker = stand.world.broker().await?.start().await?;
+    stand
+        .until("kept", "to say again how it ended", |it| {
+            condition(it, "Progressing").is_some_and(|it| it.reason == reason::ROLLED_BACK)
+        })
+        .await;
+    stand.until("order", "to be another one", |it| it.uid() != deleted.uid()).await;
+    stand.stage("order", "copy", StageState::Running).await;
+    stand.done("order").await?;
+    stand.migrated("order").await;
+    stand.is_clean().await;
     stand.judge().await?;
     Ok(())
 }

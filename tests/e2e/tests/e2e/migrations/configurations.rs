@@ -96,9 +96,8 @@ async fn of_two_for_one_pair_neither_is_used() -> TestResult {
 #[tokio::test]
 async fn one_for_a_kind_that_is_not_watched_says_so() -> TestResult {
     let stand = Stand::new("configurations-unwatched").await?;
-    let kind = &stand.world.pair.kind;
     let other = TestKind::new();
-    stand.world.configure_between("other", kind, &other, &json!([])).await?;
+    stand.world.configure_between("other", &other, &other, &json!([])).await?;
     let told = stand.judged("other", "False", reason::NOT_WATCHED).await;
     assert!(told.contains(other.group()) && told.contains("--watch-kind"), "{told}");
     // It is for no pair that anything moves between.
@@ -106,6 +105,40 @@ async fn one_for_a_kind_that_is_not_watched_says_so() -> TestResult {
     stand.world.send("order", stand.world.second()).await?;
     stand.world.arrived("order", stand.world.second()).await;
     stand.unconfigure("other").await?;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_between_different_kinds_says_so_and_is_in_nobodys_way() -> TestResult {
+    let stand = Stand::new("configurations-kinds").await?;
+    let (first, second) = (stand.world.first(), stand.world.second());
+    let (kind, other) = (&stand.world.pair.kind, TestKind::new());
+    // Its stages make no sense either, and a second one is for the same pair: that is beside the point.
+    let stages = json!([stage("copy", &json!({"preconditions": ["from."]}))]);
+    for (name, from, to) in [("there", kind, &other), ("there-too", kind, &other), ("back", &other, kind)] {
+        stand.world.configure_between(name, from, to, &stages).await?;
+        let told = stand.judged(name, "False", reason::DIFFERENT_KINDS).await;
+        assert!(told.contains(kind.group()) && told.contains(other.group()), "{told}");
+        assert!(told.contains("the same group and kind") && !told.contains("--watch-kind"), "{told}");
+    }
+    // A move has no stages by them, and those of its own kind.
+    stand.world.place("bare", first).await?;
+    stand.world.send("bare", second).await?;
+    stand.world.arrived("bare", second).await;
+    assert!(stand.migration("bare").await.is_err(), "it has a Migration");
+    stand.configure(&json!([stage("copy", &json!({}))])).await?;
+    stand.world.place("order", first).await?;
+    stand.world.send("order", second).await?;
+    stand.done("order").await?;
+    let migration = stand.migrated("order").await;
+    assert_eq!(migration.status.unwrap_or_default().configuration.as_deref(), Some("stages"));
+    // Mended, it is one like others.
+    stand.unconfigure("there-too").await?;
+    stand.unconfigure("stages").await?;
+    stand.world.configure_between("back", kind, kind, &json!([])).await?;
+    stand.judged("back", "True", reason::VALID).await;
+    stand.unconfigure("there").await?;
     stand.judge().await?;
     Ok(())
 }

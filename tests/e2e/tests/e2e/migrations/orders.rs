@@ -29,7 +29,7 @@ async fn a_failed_migration_is_rolled_back_and_begun_anew_by_command() -> TestRe
     stand.migrate("approve", "order", &[]).await?.is_refused(&["migrate retry", "no space left"]);
 
     let answer = stand.migrate("rollback", "order", &["--wait", "--output=json"]).await?;
-    answer.is_done("\"carriedOut\":true");
+    answer.is_done("\"carriedOut\": true");
     let said: Value = serde_json::from_str(&answer.output)?;
     assert_eq!((&said["order"], &said["state"]), (&json!("rollback"), &json!("Failed")));
     stand.stays("order", reason::ROLLED_BACK).await;

@@ -1,7 +1,7 @@
 //! What a test of migrations stands on: a world of moves with a broker and a witness, and hands for Migrations, orders, and
 //! what is in compute.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::process::Stdio;
 
@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::moves::law::Terms;
-use crate::moves::witness::{Chronicle, Witness};
+use crate::moves::witness::{Chronicle, Place, Sight, Witness};
 use crate::moves::world::World;
 use crate::operator::Manner;
-use crate::pair::{PATIENCE, event_about, gone, until};
+use crate::pair::{PATIENCE, Side, event_about, gone, until};
 
 /// What says in a ConfigMap of a stage that its work is done.
 pub(super) const DONE: &str = "work.data.done == 'yes'";
@@ -51,7 +51,12 @@ impl Stand {
 
     /// In this world, with this broker.
     pub(super) async fn with(world: World, broker: BrokerBuilder) -> Result<Self> {
-        let witness = world.witness().await?;
+        Self::beside(world, broker, &[]).await
+    }
+
+    /// In this world, with this broker, which serves these consumers, too.
+    pub(super) async fn beside(world: World, broker: BrokerBuilder, consumers: &[&Side]) -> Result<Self> {
+        let witness = Witness::of(&world, consumers).await?;
         let compute = world.compute.client().await?;
         let broker = broker.start().await?;
         Ok(Self { world, witness, broker, compute })
@@ -238,6 +243,12 @@ impl Stand {
         let message = self.fails(object, reason).await;
         self.world.moved(object, self.world.first()).await;
         message
+    }
+
+    /// Everything that was deleted so far, or is being deleted.
+    pub(super) async fn endings(&self) -> BTreeSet<Place> {
+        let chronicle = self.witness.chronicle().await;
+        chronicle.sights.iter().filter(|sight| !sight.lives()).map(Sight::place).collect()
     }
 
     /// Runs `resource-broker migrate` for an object's Migration.

@@ -3,7 +3,8 @@
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject};
+use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
+use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_harness::{TestResult, eventually};
 use serde_json::json;
@@ -373,4 +374,55 @@ async fn served_from(world: &World, name: &str, provider: &str) {
         anyhow::Ok(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_secret_of_the_consumers_own_holds_the_switch_up() -> TestResult {
+    let world = World::new("moves-foreign").await?;
+    let _broker = world.start().await?;
+    let (first, second) = (world.first(), world.second());
+    world.operators[1].behave(Manner { suffix: "login", ..Manner::signing() });
+    world.place("order", first).await?;
+    let secrets = world.pair.consumer.api::<Secret>();
+    let foreign = json!({"metadata": {"name": "order-login"}, "stringData": {"key": "mine"}});
+    let mine = secrets.create(&PostParams::default(), &serde_json::from_value(foreign)?).await?;
+
+    world.send("order", second).await?;
+    let orders = world.pair.consumer.widgets();
+    let told = until(&orders, "order", "what is in the way", |it| {
+        fails(it, "Synced", reason::MOVING) && message(it, "Synced").contains("of its own named order-login")
+    })
+    .await;
+    let told = message(&told, "Synced");
+    assert!(told.contains("consumer#consumer") && told.contains("rename or delete"), "{told}");
+    // An object made later is served by then.
+    world.place("marker", first).await?;
+    let record = world.record("order").await?;
+    assert_eq!(record.spec.provider.cluster, first.id.to_string(), "it was switched");
+    assert_eq!(world.served_by("order").await?.as_deref(), Some(first.id.name.as_str()));
+    assert_eq!(secrets.get("order-login").await?, mine, "nothing of it is changed");
+
+    secrets.delete("order-login", &DeleteParams::default()).await?;
+    world.moved("order", second).await;
+    until(&secrets, "order-login", "to be the provider's", |it| {
+        signed(it, "provider").as_deref() == Some(second.id.name.as_str())
+    })
+    .await;
+    gone(&secrets, &secret_of("order")).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_annotation_of_the_brokers_that_somebody_sets_is_taken_off() -> TestResult {
+    let world = World::new("moves-stray").await?;
+    let _broker = world.start().await?;
+    world.place("order", world.first()).await?;
+    let stray = json!({"metadata": {"annotations": {keys::NEW_PROVIDER_CLUSTER: "provider#nowhere"}}});
+    world.pair.consumer.edit("order", &stray).await?;
+    let orders = world.pair.consumer.widgets();
+    until(&orders, "order", "to be without it", |it| !it.annotations().contains_key(keys::NEW_PROVIDER_CLUSTER)).await;
+    let before = orders.get("order").await?;
+    world.quiet("marker").await?;
+    assert_eq!(orders.get("order").await?.resource_version(), before.resource_version(), "it is written again");
+    Ok(())
 }

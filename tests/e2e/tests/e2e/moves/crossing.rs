@@ -1,15 +1,12 @@
 //! Objects that move past each other: of two consumers, under one name, in opposite directions.
 
-use anyhow::Result;
-use k8s_openapi::api::core::v1::Secret;
 use resource_broker_harness::TestResult;
 use serde_json::json;
 
 use super::law::Terms;
 use super::witness::Witness;
-use super::world::{World, signed};
-use crate::operator::secret_of;
-use crate::pair::{Side, is_well, until};
+use super::world::{World, served};
+use crate::pair::Side;
 
 #[tokio::test]
 async fn two_objects_of_one_consumer_change_places() -> TestResult {
@@ -46,22 +43,8 @@ async fn objects_of_two_consumers_with_one_name_keep_apart() -> TestResult {
         let (one, other) = tokio::join!(world.send("order", ours), stranger.edit("order", &change));
         one.and(other)?;
         world.arrived("order", ours).await;
-        served(&stranger, theirs).await?;
+        served(&stranger, "order", theirs).await;
     }
     world.judge(&witness, &broker, &Terms::default()).await?;
-    Ok(())
-}
-
-/// Waits until the other consumer's object is well at a provider, and has that one's Secret.
-async fn served(consumer: &Side, by: &Side) -> Result<()> {
-    until(&consumer.widgets(), "order", "to be well", |it| {
-        is_well(it) && it.data["status"]["made"]["engine"] == by.id.name.as_str()
-    })
-    .await;
-    until(&consumer.api::<Secret>(), &secret_of("order"), "the Secret", |secret| {
-        let said = ["provider", "tenant"].map(|key| signed(secret, key).unwrap_or_default());
-        said == [by.id.name.clone(), consumer.id.name.clone()]
-    })
-    .await;
     Ok(())
 }

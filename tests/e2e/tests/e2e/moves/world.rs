@@ -16,7 +16,7 @@ use super::law::Terms;
 use super::witness::{Chronicle, Witness};
 use crate::meter::{Meter, table};
 use crate::operator::{Manner, Operator, TOKEN, secret_of};
-use crate::pair::{PATIENCE, Pair, Side, condition, gone, is, until};
+use crate::pair::{PATIENCE, Pair, Side, condition, gone, is, is_well, until};
 
 /// Groups of an administrator.
 const ADMIN: &[&str] = &["system:masters"];
@@ -141,11 +141,12 @@ impl World {
     /// A broker that knows its consumers and providers by files, all of which are to be put in place first: see
     /// [`World::attach`].
     pub(crate) async fn unattached(&self) -> Result<BrokerBuilder> {
+        self.attach_compute()?;
         let mut broker = Broker::builder(Planes::shared().await, self.pair.name)
             .coordination(&self.pair.coordination.kubeconfig_as(self.pair.name, ADMIN)?)
             .namespace(self.pair.name)
             .watch_kind(&self.pair.kind.watch_kind())
-            .compute(&self.compute.kubeconfig_as(self.pair.name, ADMIN)?)
+            .compute(&self.compute_file())
             .consumer(&self.pair.consumer.id.name, &self.file(&self.pair.consumer));
         for side in self.providers() {
             broker = broker.provider(&side.id.name, &self.file(side));
@@ -171,6 +172,27 @@ impl World {
         })
         .await;
         Ok(())
+    }
+
+    /// Puts a file in a cluster's place that names none, with which a broker starts all the same.
+    pub(crate) fn spoil(&self, side: &Side) -> Result<()> {
+        let file = self.file(side);
+        std::fs::write(&file, "{}").with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Puts the compute cluster's kubeconfig where a broker of [`unattached`](Self::unattached) clusters looks for it.
+    pub(crate) fn attach_compute(&self) -> Result<()> {
+        let made = self.compute.kubeconfig_as(self.pair.name, ADMIN)?;
+        std::fs::rename(&made, self.compute_file()).context("cannot write compute's kubeconfig")
+    }
+
+    /// Takes it away.
+    pub(crate) fn lose_compute(&self) -> Result<()> {
+        std::fs::remove_file(self.compute_file()).context("cannot remove compute's kubeconfig")
+    }
+
+    fn compute_file(&self) -> PathBuf {
+        self.compute.folder().join(format!("{}-compute.kubeconfig", self.pair.name))
     }
 
     /// Where the kubeconfig is by which a broker knows a side, if it does.
@@ -357,6 +379,19 @@ pub(crate) struct Proxies {
     /// In the order of [`World::providers`].
     pub(crate) providers: Vec<Proxy>,
     pub(crate) gate: Arc<Gate>,
+}
+
+/// Waits until an object of any consumer is well at a provider, and has that one's Secret.
+pub(crate) async fn served(consumer: &Side, name: &str, by: &Side) {
+    until(&consumer.widgets(), name, &format!("to be well at {}", by.id), |it| {
+        is_well(it) && it.data["status"]["made"]["engine"] == by.id.name.as_str()
+    })
+    .await;
+    until(&consumer.api::<Secret>(), &secret_of(name), "the Secret", |secret| {
+        let said = ["provider", "tenant"].map(|key| signed(secret, key).unwrap_or_default());
+        said == [by.id.name.clone(), consumer.id.name.clone()]
+    })
+    .await;
 }
 
 /// What a Secret of a signing operator says under one key.
