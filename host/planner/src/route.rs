@@ -104,12 +104,13 @@ fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers
 /// An object without a record whose Migration is there: somebody deleted the record. The Migration, which no tenant writes, says
 /// which copy serves: until it was completed, the one that it begins with, which may be the only one with the data.
 fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
+    // Nothing of an object without the finalizer was ever anywhere: the Migration is of an earlier one of its name.
+    if !consumer.has_finalizer(keys::GENERIC_FINALIZER) {
+        return None;
+    }
     let migration = match &snapshot.migration.object {
-        // Nothing of an object without the finalizer was ever anywhere.
-        View::Unknown { why, .. } if consumer.has_finalizer(keys::GENERIC_FINALIZER) => {
-            return Some(Route::Wait(format!("Migrations cannot be read: {why}")));
-        }
-        View::Unknown { .. } | View::Absent => return None,
+        View::Unknown { why, .. } => return Some(Route::Wait(format!("Migrations cannot be read: {why}"))),
+        View::Absent => return None,
         View::Present(migration) => migration,
     };
     let is_complete = migration.status.state == Some(MigrationState::CutoverCompleted);

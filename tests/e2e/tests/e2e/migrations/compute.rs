@@ -57,9 +57,9 @@ async fn what_cannot_be_deployed_is_said_and_mended() -> TestResult {
     stand.configure(&with(&job())).await?;
     let told = stand.tells("order", reason::BLOCKED, "quota").await;
     assert!(told.contains("no-jobs"), "{told}");
-    // The broker tries again by itself, at a slow pace.
-    stand.compute::<ResourceQuota>().delete("no-jobs", &DeleteParams::default()).await?;
+    // The configuration first: the broker tries again by itself, and none of these Jobs is to be there ever.
     stand.configure(&json!([stage("copy", &json!({"progress": true}))])).await?;
+    stand.compute::<ResourceQuota>().delete("no-jobs", &DeleteParams::default()).await?;
     let _crew = Crew::of(&stand);
     stand.migrated("order").await;
     stand.is_clean().await;
