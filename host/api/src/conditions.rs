@@ -21,6 +21,12 @@ pub const VALID: &str = "Valid";
 pub const PROGRESSING: &str = "Progressing";
 /// A migration came to an end before its cutover. On Migrations.
 pub const FAILED: &str = "Failed";
+/// A cluster is read and written. On BrokerClusters.
+pub const ATTACHED: &str = "Attached";
+/// Another cluster stands under a known name. On BrokerClusters.
+pub const CLUSTER_CHANGED: &str = "ClusterChanged";
+/// A cluster takes the broker's credentials. On BrokerClusters.
+pub const CREDENTIALS_VALID: &str = "CredentialsValid";
 
 /// Reasons, each with the conditions that give it.
 pub mod reason {
@@ -38,6 +44,32 @@ pub mod reason {
     pub const WAITS_FOR_TURN: &str = "WaitsForTurn";
     /// `Accepted` is false: the provider that holds the object is attached no longer, or has withdrawn its offer.
     pub const PROVIDER_GONE: &str = "ProviderGone";
+    /// `Attached`, `Accepted` or `Synced` is false: another cluster stands under the name of one that records name. Nothing is
+    /// written there, and nothing is deleted because of it, until an administrator decides.
+    pub const CLUSTER_CHANGED: &str = "ClusterChanged";
+    /// `Attached` is true.
+    pub const ATTACHED: &str = "Attached";
+    /// `Attached` is false: no kubeconfig names the cluster now.
+    pub const DETACHED: &str = "Detached";
+    /// `Attached` is false: the same cluster is attached under another name in this role.
+    pub const DUPLICATE: &str = "Duplicate";
+    /// `Attached` is true: the cluster is attached by a kubeconfig that calls it something else.
+    pub const RENAMED: &str = "Renamed";
+    /// `Attached` is false: an administrator had the cluster removed.
+    pub const REMOVED: &str = "Removed";
+    /// `Synced` is false: the object came back under its name with another UID, and nothing says that it is the same order. Its
+    /// copy is neither deleted nor given to it; the message names both ways out.
+    pub const RECREATED: &str = "Recreated";
+    /// `Synced` is false: another broker serves the object, and this one has a record of it too.
+    pub const SERVED_BY_OTHER: &str = "ServedByOther";
+    /// `Accepted` or `Synced` is false: an object that this one refers to is not at the same provider.
+    pub const REFERENCE_ELSEWHERE: &str = "ReferenceElsewhere";
+    /// `Accepted` is false: the object does not move, since another one at its provider refers to it.
+    pub const HELD_BY_REFERENCE: &str = "HeldByReference";
+    /// `Synced` is false: several copies declare one related resource at the provider, and it is nobody's for certain.
+    pub const RELATED_AMBIGUOUS: &str = "RelatedResourceAmbiguous";
+    /// `Synced` is false: the object asks not to have its spec copied (annotation `broker.platform-mesh.io/paused`).
+    pub const PAUSED: &str = "Paused";
     /// `Synced` is false: the object is on its way to another provider; the message says what is waited for. Also an Event.
     pub const MOVING: &str = "Moving";
     /// An Event: the object is at its new provider.

@@ -3,7 +3,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::broker::{AcceptApi, Assignment, Migration, MigrationConfiguration, Plugin};
+use crate::broker::{AcceptApi, Assignment, BrokerCluster, Migration, MigrationConfiguration, Plugin};
 use crate::generic::{ai, compute, databases, example, identity, messaging, networking, storage};
 use crate::operator::Broker;
 
@@ -21,6 +21,7 @@ pub fn all_crds() -> Vec<CrdFile> {
     let mut files: Vec<CrdFile> = vec![
         AcceptApi::crd(),
         Assignment::crd(),
+        BrokerCluster::crd(),
         Migration::crd(),
         MigrationConfiguration::crd(),
         Plugin::crd(),

@@ -10,15 +10,31 @@ pub const CONSUMER_NAME: &str = "broker.platform-mesh.io/consumer-name";
 /// On a provider copy: the broker that made it, as the UID of that broker's namespace in its coordination cluster. Another
 /// broker may know a consumer by the same name: it leaves such a copy alone.
 pub const BROKER: &str = "broker.platform-mesh.io/broker";
+/// On a consumer object: the id of the broker that serves it. Another broker leaves it alone.
+pub const SERVED_BY: &str = "broker.platform-mesh.io/served-by";
+/// On a consumer object: the random text that its record knows it by. An object that comes back under its name with a new UID
+/// and this token is the same order.
+pub const TOKEN: &str = "broker.platform-mesh.io/token";
+/// On a consumer object: `true` stops the copying of its spec while it stands. Nothing else of what a consumer writes is obeyed.
+pub const PAUSED: &str = "broker.platform-mesh.io/paused";
+/// Label on a provider copy: the name of its Assignment.
+pub const ASSIGNMENT: &str = "broker.platform-mesh.io/assignment";
+/// Label on a provider copy: a number from 0 to 1023 that is derived from the Assignment's name.
+pub const BUCKET: &str = "broker.platform-mesh.io/bucket";
+/// On a related resource at a provider: `true` says that copies of several consumers may be given it.
+pub const SHARED: &str = "broker.platform-mesh.io/shared";
+/// On an Assignment whose object came back with another UID: `take-over` gives the copy to the new object, `start-anew` has the
+/// copy deleted and a new one made. An administrator writes it.
+pub const RECREATED: &str = "broker.platform-mesh.io/recreated";
 /// On a consumer object: its provider now, as `provider#NAME`. For show: the Assignment decides.
 pub const PROVIDER_CLUSTER: &str = "broker.platform-mesh.io/provider-cluster";
 /// On a consumer object: the provider that it is migrating to.
 pub const NEW_PROVIDER_CLUSTER: &str = "broker.platform-mesh.io/new-provider-cluster";
 /// Finalizer on consumer objects and provider copies.
 pub const GENERIC_FINALIZER: &str = "broker.platform-mesh.io/generic-finalizer";
-/// Finalizer on AcceptAPIs.
+/// Finalizer on AcceptAPIs of earlier releases and of the Go broker: taken off, never set.
 pub const ACCEPT_API_FINALIZER: &str = "broker.platform-mesh.io/acceptapi-finalizer";
-/// Finalizer on `MigrationConfiguration`s.
+/// Finalizer on `MigrationConfiguration`s of earlier releases and of the Go broker: taken off, never set.
 pub const MIGRATION_CONFIGURATION_FINALIZER: &str = "broker.platform-mesh.io/migrationconfiguration-finalizer";
 /// Finalizer on Migrations, from their creation until nothing of them is left in the compute cluster.
 pub const MIGRATION_FINALIZER: &str = "broker.platform-mesh.io/migration-finalizer";
@@ -41,5 +57,8 @@ pub const RELATED_TO: &str = "broker.platform-mesh.io/related-to";
 /// means that nothing has to be read or written.
 pub const RELATED_SOURCE: &str = "broker.platform-mesh.io/related-source";
 
-/// The field manager of every server-side apply, and the reporter of Events.
+/// The field manager of a copy's content, and the reporter of Events.
 pub const FIELD_MANAGER: &str = "resource-broker";
+/// The field manager of the marks (finalizer and annotations) on a consumer object. It is another one than the content's, so that
+/// an object which is a copy itself keeps its content where it is marked.
+pub const MARKS_MANAGER: &str = "resource-broker-marks";

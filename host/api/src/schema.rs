@@ -52,6 +52,33 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// What each broker makes of an offer: a list map by id, so that none takes another's entry away.
+pub(crate) fn brokers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["id"],
+        "items": {
+            "type": "object",
+            "required": ["id"],
+            "properties": {
+                "id": { "type": "string", "description": "The broker's id.", "minLength": 1 },
+                "objects": {
+                    "type": "integer",
+                    "description": "How many of its consumers' objects the offer holds.",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+                "valid": {
+                    "type": "string",
+                    "description": "Whether the offer makes sense to it: True, False or Unknown.",
+                },
+                "message": { "type": "string", "description": "Why, as a sentence for people." },
+            },
+        },
+    })
+}
+
 /// A moment.
 pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "format": "date-time" })

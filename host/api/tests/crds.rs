@@ -62,6 +62,7 @@ fn every_kind_is_there_in_its_place() {
             "ai.generic.platform-mesh.io/hostedmodels.yaml",
             "broker.platform-mesh.io/acceptapis.yaml",
             "broker.platform-mesh.io/assignments.yaml",
+            "broker.platform-mesh.io/brokerclusters.yaml",
             "broker.platform-mesh.io/migrationconfigurations.yaml",
             "broker.platform-mesh.io/migrations.yaml",
             "broker.platform-mesh.io/plugins.yaml",

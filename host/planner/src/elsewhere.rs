@@ -167,5 +167,11 @@ pub(crate) fn place(key: &Key, offer: &Offer, version: Option<String>) -> Provid
         version,
         namespace: key.namespace.clone(),
         name: key.copy_name(),
+        uid: None,
+        api_version: None,
+        kind: None,
+        fingerprint: None,
+        companions: Vec::new(),
+        workspace: None,
     }
 }

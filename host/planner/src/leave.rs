@@ -71,5 +71,6 @@ pub(crate) fn left(place: &ProviderRef, version: &str, uid: Option<&str>) -> Pre
         namespace: place.namespace.clone(),
         name: place.name.clone(),
         uid: uid.map(str::to_owned),
+        fingerprint: place.fingerprint.clone(),
     }
 }

@@ -248,6 +248,8 @@ fn consumer_ref(key: &Key, consumer: &Object) -> ConsumerRef {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
         uid: consumer.uid().into(),
+        token: None,
+        fingerprint: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
-    broker::AcceptApiStatus,
+    broker::{AcceptApiStatus, Copies, RelatedResources},
     conditions::{VALID, reason},
     keys,
     object::Object,
@@ -54,6 +54,22 @@ pub struct OfferSnapshot {
 pub fn filters_to_validate(snapshot: &OfferSnapshot) -> Option<Vec<String>> {
     let offer = snapshot.offer.as_ref().filter(|offer| !offer.is_deleting())?;
     matches!(snapshot.served, Served::Yes).then(|| filters(offer))
+}
+
+/// How an offer wants copies to be called, and where it wants them.
+pub fn copies(offer: &Object) -> Copies {
+    part(offer, "copies")
+}
+
+/// The namespaces besides the copy's own in which an offer allows related resources.
+pub fn related_namespaces(offer: &Object) -> Vec<String> {
+    part::<RelatedResources>(offer, "relatedResources").namespaces
+}
+
+/// A part of an offer's spec; its default where it is missing or makes no sense.
+fn part<T: serde::de::DeserializeOwned + Default>(offer: &Object, name: &str) -> T {
+    let found = offer.field("spec").and_then(|spec| serde_json::from_value(spec.get(name)?.clone()).ok());
+    found.unwrap_or_default()
 }
 
 /// An offer's filters, each as JSON text.
@@ -113,6 +129,7 @@ pub fn plan(snapshot: &OfferSnapshot, validated: Option<&Result<Vec<String>, Plu
             conditions: before.iter().filter(|c| c.type_ != VALID).cloned().chain([valid]).collect(),
             objects: Some(snapshot.objects),
             observed_generation: offer.meta.generation,
+            brokers: Vec::new(),
         };
         let status = serde_json::to_value(status).unwrap_or_default();
         let asked = digest::of(&status);

@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use resource_broker_api::{broker::MigrationState, conditions::reason, keys, names::ClusterName, object::Object};
+use resource_broker_api::{
+    broker::{Copies, MigrationState},
+    conditions::reason,
+    keys,
+    names::ClusterName,
+    object::Object,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -160,7 +166,14 @@ fn offer_at(snapshot: &Snapshot, provider: &ClusterName) -> Arc<Offer> {
     offered.map_or_else(
         || {
             let (namespace, name) = ("unknown".to_owned(), "withdrawn".to_owned());
-            Arc::new(Offer { provider: provider.clone(), namespace, name, filters: Vec::new() })
+            Arc::new(Offer {
+                provider: provider.clone(),
+                namespace,
+                name,
+                filters: Vec::new(),
+                copies: Copies::default(),
+                related_namespaces: Vec::new(),
+            })
         },
         Arc::clone,
     )

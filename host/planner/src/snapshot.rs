@@ -9,7 +9,9 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
-    broker::{AssignmentSpec, AssignmentStatus, CopyRef, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef},
+    broker::{
+        AssignmentSpec, AssignmentStatus, Copies, CopyRef, MigrationSpec, MigrationStatus, PreviousRef, ProviderRef,
+    },
     keys,
     names::{ClusterName, Gvk, assignment_name, copy_name},
     object::Object,
@@ -201,14 +203,14 @@ pub struct Seat<'a> {
 
 impl<'a> From<&'a ProviderRef> for Seat<'a> {
     fn from(at: &'a ProviderRef) -> Self {
-        let ProviderRef { cluster, accept_api: _, version, namespace, name } = at;
+        let ProviderRef { cluster, version, namespace, name, .. } = at;
         Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }
     }
 }
 
 impl<'a> From<&'a PreviousRef> for Seat<'a> {
     fn from(at: &'a PreviousRef) -> Self {
-        let PreviousRef { cluster, version, namespace, name, uid: _ } = at;
+        let PreviousRef { cluster, version, namespace, name, .. } = at;
         Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }
     }
 }
@@ -224,6 +226,20 @@ pub struct Offer {
     pub name: String,
     /// Its filters, each as JSON text.
     pub filters: Vec<String>,
+    /// How copies that are made under it are called, and where they are put.
+    pub copies: Copies,
+    /// Namespaces besides the copy's own where related resources may be.
+    pub related_namespaces: Vec<String>,
+}
+
+/// Which cluster stands behind a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's fingerprint; `None` where none can be read.
+    pub fingerprint: Option<String>,
+    /// Why the cluster, although a kubeconfig names it, is not attached: another one stands under its name, or it is attached
+    /// under another name.
+    pub refused: Option<String>,
 }
 
 /// What is known of one provider that is attached.
@@ -535,6 +551,10 @@ pub struct Snapshot {
     pub offers: Vec<Arc<Offer>>,
     /// The attached providers.
     pub providers: BTreeMap<ClusterName, ProviderView>,
+    /// Which clusters stand behind the names that are known, attached or refused.
+    pub identities: BTreeMap<ClusterName, Identity>,
+    /// Random text that nobody has seen before: the token of a record that is made in this pass.
+    pub fresh_token: String,
     /// The object in the other watched versions of its kind.
     pub versions: Vec<VersionView>,
     /// What the broker was told about moves.

@@ -165,6 +165,8 @@ impl Inner {
             namespace: id.1.clone(),
             name: id.2.clone(),
             filters: offer::filters(new),
+            copies: offer::copies(new),
+            related_namespaces: offer::related_namespaces(new),
         });
         let same = match (&had, &offer) {
             (Some(had), Some(offer)) => before == after && had.filters == offer.filters,

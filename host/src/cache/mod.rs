@@ -29,7 +29,7 @@ use resource_broker_api::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    planner::snapshot::{Key, Limits, Offer, Record, Target},
+    planner::snapshot::{Identity, Key, Limits, Offer, Record, Target},
     resource::Resource,
 };
 
@@ -164,6 +164,8 @@ struct Inner {
     /// See [`Cache::plugins`].
     plugins: Arc<Notify>,
     clusters: BTreeSet<ClusterName>,
+    /// Which clusters stand behind the names that are known, attached or refused.
+    identities: BTreeMap<ClusterName, Identity>,
     stores: HashMap<StoreId, Store>,
     /// Whether most of what records name at a consumer is not there, by kind, and when that was counted.
     vanished: HashMap<(ClusterName, Gvk), (Instant, Option<String>)>,
@@ -220,6 +222,7 @@ impl Cache {
             broker: None,
             plugins: plugins.clone(),
             clusters: BTreeSet::new(),
+            identities: BTreeMap::new(),
             stores: HashMap::new(),
             vanished: HashMap::new(),
             records_at: None,

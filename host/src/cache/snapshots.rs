@@ -25,6 +25,11 @@ fn now() -> Time {
     Time(Timestamp::now())
 }
 
+/// 128 random bits as hex digits.
+fn fresh_token() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
 impl Cache {
     /// All inputs of one consumer object, and the watches that it needs and that have not begun. Whether a Plugin makes its
     /// migrations' stages is for whoever knows to say.
@@ -57,6 +62,8 @@ impl Cache {
             shape,
             offers: inner.offers(&key.gvk),
             providers: inner.providers(key),
+            identities: inner.identities.clone(),
+            fresh_token: fresh_token(),
             versions: inner.versions(key),
             limits: inner.scope.limits,
             moves: inner.moves.counts(&key.record_name()),

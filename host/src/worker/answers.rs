@@ -518,7 +518,14 @@ mod tests {
     fn offers(providers: &[&str]) -> Vec<Arc<Offer>> {
         let offer = |name: &&str| {
             let provider = ClusterName::new(resource_broker_api::names::Role::Provider, *name);
-            Arc::new(Offer { provider, namespace: "default".into(), name: "o".into(), filters: vec![] })
+            Arc::new(Offer {
+                provider,
+                namespace: "default".into(),
+                name: "o".into(),
+                filters: vec![],
+                copies: Default::default(),
+                related_namespaces: vec![],
+            })
         };
         providers.iter().map(offer).collect()
     }

@@ -36,12 +36,58 @@ use crate::schema;
         priority = "1"
     )
 )]
+#[serde(rename_all = "camelCase")]
 pub struct AcceptApiSpec {
     /// The API whose objects are offered a place.
     pub gvr: GroupVersionResource,
     /// What an object must satisfy to be taken: every rule of every filter. None: all objects are taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
+    /// How copies that are made under this offer are called, and where they are put. Changing it moves nothing that is placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
+    /// Where related resources of copies may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related_resources: Option<RelatedResources>,
+}
+
+/// How copies are called, and where they are put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Copies {
+    /// The namespace of a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<CopyNamespace>,
+    /// The name of a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<CopyNames>,
+}
+
+/// The namespace of a copy. HASH stands for the first 12 hex digits of the SHA-256 of the consumer cluster's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum CopyNamespace {
+    /// The consumer object's. The default.
+    #[default]
+    Same,
+    /// `HASH-NAMESPACE`: one for each namespace of each consumer.
+    PerConsumer,
+}
+
+/// The name of a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum CopyNames {
+    /// `HASH-NAME`. The default.
+    #[default]
+    Hash,
+    /// `c-HASH-NAME`, which begins with a letter: for operators that name a Service after an object.
+    Letter,
+}
+
+/// Where related resources of copies may be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RelatedResources {
+    /// Namespaces besides the copy's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespaces: Vec<String>,
 }
 
 /// One API, as an API server serves it.
@@ -111,4 +157,24 @@ pub struct AcceptApiStatus {
     /// The metadata.generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// What each broker that reads the offer makes of it. `Valid` is what the one with the smallest id says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::brokers")]
+    pub brokers: Vec<OfferBroker>,
+}
+
+/// What one broker makes of an offer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OfferBroker {
+    /// The broker's id.
+    pub id: String,
+    /// How many of its consumers' objects the offer holds.
+    #[serde(default)]
+    pub objects: i64,
+    /// Whether the offer makes sense to it: `True`, `False` or `Unknown`.
+    #[serde(default)]
+    pub valid: String,
+    /// Why, as a sentence for people.
+    #[serde(default)]
+    pub message: String,
 }

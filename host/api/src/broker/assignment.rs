@@ -84,10 +84,18 @@ pub struct ConsumerRef {
     /// The object's UID: another object under the same name is another object.
     #[schemars(length(min = 1))]
     pub uid: String,
+    /// What the object is known by when it comes back under its name with another UID: the same text stands in its annotation
+    /// `broker.platform-mesh.io/token`. Absent in records of earlier releases until the object is marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The cluster's fingerprint. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// A place at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ProviderRef {
     /// The cluster's name, as `provider#NAME`.
     #[schemars(length(min = 1))]
@@ -104,6 +112,24 @@ pub struct ProviderRef {
     /// The copy's name.
     #[schemars(length(min = 1))]
     pub name: String,
+    /// The copy's UID, where it was there before the record: a copy that is taken over. Of others the status has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The copy's `group/version`, or `version` for the core group. Absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    /// The copy's kind. Absent in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The cluster's fingerprint. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Objects that were copied along. Not used yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub companions: Vec<NamespacedName>,
+    /// The workspace that was made for the copy. Not used yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
 }
 
 /// A place at a provider that the object has left.
@@ -124,6 +150,9 @@ pub struct PreviousRef {
     /// The copy's UID, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+    /// The cluster's fingerprint. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// An object of a known kind in a known cluster.

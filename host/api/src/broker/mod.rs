@@ -4,14 +4,19 @@
 
 mod accept_api;
 mod assignment;
+mod broker_cluster;
 mod migration;
 mod migration_configuration;
 mod plugin;
 
-pub use accept_api::{AcceptApi, AcceptApiSpec, AcceptApiStatus, Boundary, Filter, GroupVersionResource};
+pub use accept_api::{
+    AcceptApi, AcceptApiSpec, AcceptApiStatus, Boundary, Copies, CopyNames, CopyNamespace, Filter,
+    GroupVersionResource, OfferBroker, RelatedResources,
+};
 pub use assignment::{
     Assignment, AssignmentSpec, AssignmentStatus, ConsumerRef, CopyRef, NamespacedName, PreviousRef, ProviderRef,
 };
+pub use broker_cluster::{BrokerCluster, BrokerClusterSpec, BrokerClusterStatus};
 pub use migration::{
     Migration, MigrationRef, MigrationSpec, MigrationState, MigrationStatus, StageResource, StageState, StageStatus,
 };

@@ -119,7 +119,14 @@ fn recorded(change: impl FnOnce(&mut AssignmentSpec)) -> Snapshot {
 /// A place at `anna` that the object has left.
 fn left(spec: &mut AssignmentSpec) {
     let ProviderRef { version, namespace, name, .. } = spec.provider.clone();
-    spec.previous.push(PreviousRef { cluster: provider("anna").to_string(), version, namespace, name, uid: None });
+    spec.previous.push(PreviousRef {
+        cluster: provider("anna").to_string(),
+        version,
+        namespace,
+        name,
+        uid: None,
+        fingerprint: None,
+    });
 }
 
 fn update(snapshot: &Snapshot, guards: Vec<Guard>, change: impl FnOnce(&mut AssignmentSpec)) -> Action {

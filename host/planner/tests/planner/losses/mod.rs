@@ -66,7 +66,7 @@ fn left_at_carla(record: &mut Record) {
     let at = &record.spec.provider;
     let (namespace, name) = (at.namespace.clone(), at.name.clone());
     let cluster = provider("carla").to_string();
-    record.spec.previous.push(PreviousRef { cluster, version: None, namespace, name, uid: None });
+    record.spec.previous.push(PreviousRef { cluster, version: None, namespace, name, uid: None, fingerprint: None });
 }
 
 /// Whether a plan writes to a Migration's status.

@@ -63,6 +63,8 @@ impl World {
                 compute: self.compute_view(),
             },
             related_next: Vec::new(),
+            identities: std::collections::BTreeMap::new(),
+            fresh_token: "token".into(),
             broker: None,
             key: self.key.clone(),
             now: Time(self.now),
@@ -182,7 +184,14 @@ fn others(count: usize) -> Moves {
 }
 
 fn offer((provider, namespace, name): &OfferName) -> Offer {
-    Offer { provider: provider.clone(), namespace: namespace.clone(), name: name.clone(), filters: Vec::new() }
+    Offer {
+        provider: provider.clone(),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        filters: Vec::new(),
+        copies: resource_broker_api::broker::Copies::default(),
+        related_namespaces: Vec::new(),
+    }
 }
 
 pub(super) fn answer<T>(plugin: &Plugin, works: impl FnOnce() -> T) -> Option<Result<T, PluginFailure>> {
