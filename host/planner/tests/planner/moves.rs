@@ -337,7 +337,7 @@ fn unfold(world: &mut World, history: &[Happening]) -> Result<(), TestCaseError>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(crate::properties::config(500))]
 
     #[test]
     fn an_object_that_moves_is_never_without_service_and_comes_to_rest(
@@ -369,7 +369,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(crate::properties::config(200))]
 
     /// Each flap is some seconds of the one and some of the other, fewer than it takes to settle.
     #[test]
@@ -430,7 +430,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(crate::properties::config(60))]
 
     /// A person deletes the Assignment at any moment of a migration, whatever the broker looks at first: the copy that the
     /// migration begins with does not go before the stages have run to their end.

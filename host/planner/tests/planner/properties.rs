@@ -459,8 +459,14 @@ fn unfold(
     Ok(())
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, ..ProptestConfig::default() }
+/// How many cases a property has where `PROPTEST_CASES` does not say.
+const USUAL: u32 = 256;
+
+/// So many cases, or as many as `PROPTEST_CASES` says where that is fewer.
+pub(crate) fn config(cases: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if asked.cases < USUAL { cases.min(asked.cases) } else { cases };
+    ProptestConfig { cases, ..asked }
 }
 
 proptest! {

@@ -192,7 +192,7 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(crate::properties::config(300))]
 
     #[test]
     fn an_object_of_two_versions_is_never_without_service_and_comes_to_rest(
