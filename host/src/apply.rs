@@ -190,6 +190,13 @@ impl Apply {
                 let got = digest::of(&object.field("status").unwrap_or(Value::Null));
                 Ok(vec![Learned::Status(asked.clone(), got)])
             }
+            Action::OfferStatus { target, uid, resource_version, status, asked } => {
+                let unchanged = json!({"op": "test", "path": "/metadata/resourceVersion", "value": resource_version});
+                let change = json!([test_uid(uid), unchanged, {"op": "add", "path": "/status", "value": status}]);
+                let object = self.patch(target, "status", Patch::Json, &change, part).await?;
+                let got = digest::of(&object.field("status").unwrap_or(Value::Null));
+                Ok(vec![Learned::Status(asked.clone(), got)])
+            }
             Action::CopyRelated(request) => self.copy_related(request, part).await,
             Action::Delete { target, uid, guards } => {
                 self.guards(guards).await?;

@@ -10,11 +10,12 @@ mod memory;
 mod pauses;
 mod pods;
 mod templates;
+mod written;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use resource_broker_api::names::ClusterName;
+use resource_broker_api::{names::ClusterName, object::Object};
 use resource_broker_sandbox::Sandbox;
 use tokio::{
     task::{Id, JoinSet},
@@ -29,6 +30,7 @@ use self::{
     memory::Memories,
     pauses::Pauses,
     pods::Pods,
+    written::Writings,
 };
 use crate::{
     apply::{Apply, Fault, Learned},
@@ -90,6 +92,7 @@ pub struct Worker {
     history: Duration,
     metrics: Metrics,
     memories: Memories,
+    written: Writings,
     pauses: Pauses,
 }
 
@@ -133,7 +136,8 @@ impl Worker {
         let plugins = Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone() };
         let (memories, pauses) = (Memories::default(), Pauses::default());
         let pods = Pods::new(apply.clusters.clone());
-        Self { queue, cache, plugins, pods, apply, watches, history, metrics, memories, pauses }
+        let written = Writings::default();
+        Self { queue, cache, plugins, pods, apply, watches, history, metrics, memories, written, pauses }
     }
 
     /// Works until `stop`; passes that are under way then end their step.
@@ -279,11 +283,14 @@ impl Worker {
     }
 
     async fn configuration(&self, target: &Target, stop: &CancellationToken) -> Outcome {
-        let snapshot = self.cache.configuration_snapshot(target);
+        let mut snapshot = self.cache.configuration_snapshot(target);
         let key = WorkKey::Configuration(target.clone());
+        snapshot.denied = self.written.denied(&key, snapshot.object.as_deref());
+        let there = snapshot.object.clone();
         let Some(spec) = to_validate(&snapshot) else {
             self.memories.say(&key, Said::default());
-            return self.simply(&planner::configuration::plan(&snapshot, None), None, stop).await;
+            let plan = planner::configuration::plan(&snapshot, None);
+            return self.own(&key, there.as_deref(), &plan, None, stop).await;
         };
         let Some(api) = self.plugins.api_of_configuration(target) else {
             let plan = Plan::wait(State::Waiting, "no cluster has said yet what the kind's resource is called");
@@ -296,7 +303,7 @@ impl Worker {
         let asked = self.plugins.validate_migration(target, &api, spec, &mut said).await;
         self.memories.say(&key, said);
         let plan = planner::configuration::plan(&snapshot, Some(&asked.answer));
-        self.simply(&plan, asked.again, stop).await
+        self.own(&key, there.as_deref(), &plan, asked.again, stop).await
     }
 
     async fn history(&self, name: &str, stop: &CancellationToken) -> Outcome {
@@ -313,8 +320,10 @@ impl Worker {
     }
 
     async fn offer(&self, target: &Target, stop: &CancellationToken) -> Outcome {
-        let snapshot = self.cache.offer_snapshot(target);
+        let mut snapshot = self.cache.offer_snapshot(target);
         let key = WorkKey::Offer(target.clone());
+        snapshot.denied = self.written.denied(&key, snapshot.offer.as_deref());
+        snapshot.written = self.written.last(&key);
         let filters = filters_to_validate(&snapshot);
         let awaited = filters.as_ref().and_then(|_| self.plugins.awaited_by_offer(&snapshot));
         let mut again = None;
@@ -330,15 +339,34 @@ impl Worker {
             self.memories.say(&key, Said::default());
             planner::offer::plan(&snapshot, None)
         };
-        let went = Went::from(self.carry_out(&plan, stop).await.1);
+        let Outcome { went, again: after } = self.own(&key, snapshot.offer.as_deref(), &plan, again, stop).await;
+        again = after;
         if matches!(went, Went::Well) && plan.waits.is_empty() {
-            if snapshot.count_is_due || plan.actions().any(|action| matches!(action, Action::PutStatus { .. })) {
+            if snapshot.count_is_due || plan.actions().any(|action| matches!(action, Action::OfferStatus { .. })) {
                 self.cache.counted(target, snapshot.objects);
             }
             // This look took the place of the one at which the number was to be written.
             again = [again, self.cache.count_due_in(target)].into_iter().flatten().min();
         }
         Outcome { went, again }
+    }
+
+    /// Carries out what is to be done about an offer or a configuration. What an API server denies there is not tried again.
+    async fn own(
+        &self,
+        key: &WorkKey,
+        there: Option<&Object>,
+        plan: &Plan,
+        again: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Outcome {
+        let (learned, fault) = self.carry_out(plan, stop).await;
+        self.written.learn(key, there, learned);
+        let again = [again, plan.again].into_iter().flatten().min();
+        if self.written.is_denied(key, there, fault.as_ref()) {
+            return Outcome { went: Went::Well, again: Some(Duration::ZERO) };
+        }
+        Outcome { went: Went::from(fault), again }
     }
 
     async fn sweep(&self, target: &Target, stop: &CancellationToken) -> Outcome {

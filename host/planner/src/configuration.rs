@@ -1,7 +1,7 @@
 //! A MigrationConfiguration's own condition: is it the only one for its pair, and does it make sense to the template component of
 //! its API? Needs no client.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
@@ -15,6 +15,7 @@ use resource_broker_api::{
 use crate::{
     delete, digest,
     findings::{Finding, Holds, clip, condition},
+    offer::Denied,
     plan::{About, Action, Event, Plan},
     question::PluginFailure,
     service::MAX_EVENT,
@@ -37,6 +38,8 @@ pub struct ConfigurationSnapshot {
     pub unwatched: Vec<Gvk>,
     /// Other configurations for the same pair.
     pub rivals: Vec<String>,
+    /// What an API server has denied to the broker of this very object.
+    pub denied: Denied,
 }
 
 /// The configuration's `spec` as JSON, for the template component to validate; `None` where that would be of no use.
@@ -50,26 +53,28 @@ pub fn to_validate(snapshot: &ConfigurationSnapshot) -> Option<String> {
 pub fn plan(snapshot: &ConfigurationSnapshot, validated: Option<&Result<Vec<String>, PluginFailure>>) -> Plan {
     let Some(object) = &snapshot.object else { return Plan::default() };
     let mut plan = Plan::default();
+    if !object.is_deleting() {
+        plan = judged(snapshot, object, validated);
+    }
     let finalizer = keys::MIGRATION_CONFIGURATION_FINALIZER;
-    if object.is_deleting() {
-        if object.has_finalizer(finalizer) {
-            plan.then([delete::release_finalizer(snapshot.target.clone(), object, finalizer, Vec::new())]);
-        }
-        return plan;
+    if object.has_finalizer(finalizer) && !snapshot.denied.finalizer {
+        plan.then([delete::release_finalizer(snapshot.target.clone(), object, finalizer, Vec::new())]);
     }
-    if !object.has_finalizer(finalizer) {
-        plan.then([Action::Decorate {
-            target: snapshot.target.clone(),
-            uid: object.uid().into(),
-            finalizer,
-            annotations: BTreeMap::new(),
-        }]);
-    }
+    plan
+}
+
+/// What the configuration's status has to say.
+fn judged(
+    snapshot: &ConfigurationSnapshot,
+    object: &Object,
+    validated: Option<&Result<Vec<String>, PluginFailure>>,
+) -> Plan {
+    let mut plan = Plan::default();
     let Some(finding) = finding(snapshot, validated) else { return plan };
     let before = status::conditions_of(object.field("status").as_ref());
     let valid = condition(VALID, &finding, &before, object.meta.generation, &snapshot.now);
     let stood = before.iter().find(|c| c.type_ == VALID);
-    if stood != Some(&valid) {
+    if stood != Some(&valid) && !snapshot.denied.status {
         let status = MigrationConfigurationStatus {
             conditions: before.iter().filter(|c| c.type_ != VALID).cloned().chain([valid]).collect(),
             observed_generation: object.meta.generation,

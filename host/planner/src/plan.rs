@@ -167,6 +167,19 @@ pub enum Action {
         /// Digest of the status without what differs in every write.
         asked: String,
     },
+    /// Replace an offer's status, of which other brokers write their own part.
+    OfferStatus {
+        /// The offer.
+        target: Target,
+        /// The offer that is meant.
+        uid: String,
+        /// The version whose status is known: with another one, somebody else has written his part.
+        resource_version: String,
+        /// The whole status.
+        status: Value,
+        /// Digest of what this broker says in it.
+        asked: String,
+    },
     /// Read a related resource at the provider and put its copy beside the consumer object.
     CopyRelated(Box<CopyRelated>),
     /// Delete an object.
@@ -196,7 +209,7 @@ impl Action {
             Self::Deploy { .. } => Part::Migration,
             Self::Decorate { .. } | Self::Unmark { .. } | Self::Event(_) => Part::Decorate,
             Self::ApplyCopy { .. } => Part::Copy,
-            Self::PutStatus { .. } => Part::Status,
+            Self::PutStatus { .. } | Self::OfferStatus { .. } => Part::Status,
             Self::CopyRelated(copy) if matches!(copy.marks, Marks::Mirror { .. }) => Part::Migration,
             Self::CopyRelated(_) => Part::Related,
             // What is taken away there is a stage's or a mirror, and its migration tells what is in the way.

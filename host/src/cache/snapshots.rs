@@ -16,7 +16,7 @@ use super::{
 use crate::planner::{
     configuration::ConfigurationSnapshot,
     history::HistorySnapshot,
-    offer::{OfferSnapshot, Served},
+    offer::{Denied, OfferSnapshot, Served},
     snapshot::{Key, Memory, Seat, Snapshot, Target, View},
     sweep::{SweepSnapshot, claim},
 };
@@ -99,7 +99,7 @@ impl Cache {
         }
     }
 
-    /// All inputs of one offer.
+    /// All inputs of one offer. What was written and denied before is for whoever knows to say.
     pub fn offer_snapshot(&self, target: &Target) -> OfferSnapshot {
         let inner = self.lock();
         let place = place(target.namespace.as_deref(), &target.name);
@@ -116,6 +116,9 @@ impl Cache {
             served,
             objects: count.map_or(0, |count| count.objects),
             count_is_due: count.and_then(|count| count.changed).is_some_and(|since| since.elapsed() >= COUNT_DELAY),
+            broker: inner.broker.clone(),
+            denied: Denied::default(),
+            written: None,
         }
     }
 
@@ -156,6 +159,7 @@ impl Cache {
             pair: known.as_ref().map(|known| (known.from.clone(), known.to.clone())),
             unwatched: unwatched.into_iter().collect(),
             rivals: known.as_ref().map(|known| inner.rivals(known)).unwrap_or_default(),
+            denied: Denied::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     configuration::{self, ConfigurationSnapshot, to_validate},
+    offer::Denied,
     plan::Action,
     question::PluginFailure,
     snapshot::Target,
@@ -24,6 +25,8 @@ struct Case {
     configuration: Value,
     unwatched: Vec<String>,
     rivals: Vec<String>,
+    /// The broker may not take its finalizer off.
+    denied: bool,
     /// What the template component finds; null where it was not asked in time.
     problems: Option<Vec<String>>,
     /// What the template component fails with.
@@ -38,6 +41,7 @@ impl Default for Case {
             configuration: json!({}),
             unwatched: Vec::new(),
             rivals: Vec::new(),
+            denied: false,
             problems: Some(Vec::new()),
             fails: None,
             stood: None,
@@ -66,6 +70,7 @@ impl Case {
             pair: document.map(|document| (kind_of(&document["spec"]["from"]), kind_of(&document["spec"]["to"]))),
             unwatched: self.unwatched.iter().map(gvk).collect(),
             rivals: self.rivals.clone(),
+            denied: Denied { finalizer: self.denied, status: false },
         }
     }
 
@@ -85,7 +90,6 @@ fn stood(mut document: Value, case: Option<&Value>) -> Value {
         Action::PutStatus { status, .. } => Some(status.clone()),
         _ => None,
     });
-    document["metadata"]["finalizers"] = json!([keys::MIGRATION_CONFIGURATION_FINALIZER]);
     document["status"] = put.expect("a configuration whose status is new is told its status");
     document
 }

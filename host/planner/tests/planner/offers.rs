@@ -1,15 +1,17 @@
 //! Cases about an AcceptAPI's own conditions: a description of the offer in YAML, and its plan as text.
 
+use std::time::Duration;
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use resource_broker_api::{
     keys,
     names::{ClusterName, Gvk, Role},
 };
 use resource_broker_planner::{
-    offer::{self, OfferSnapshot, Served, filters_to_validate},
+    offer::{self, Denied, OfferSnapshot, Served, filters_to_validate},
     plan::Action,
     question::PluginFailure,
-    snapshot::Target,
+    snapshot::{Applied, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -32,6 +34,12 @@ struct Case {
     fails: Option<String>,
     /// How the offer stood a minute before, if its status is from then.
     stood: Option<Value>,
+    /// This broker's id.
+    broker: Option<String>,
+    /// Writes that were denied before: `finalizer`, `status`.
+    denied: Vec<String>,
+    /// How often the broker has written what it would write now, which somebody has changed since; and how many seconds ago.
+    contested: Option<(u32, u64)>,
 }
 
 impl Default for Case {
@@ -44,6 +52,9 @@ impl Default for Case {
             problems: Some(Vec::new()),
             fails: None,
             stood: None,
+            broker: None,
+            denied: Vec::new(),
+            contested: None,
         }
     }
 }
@@ -73,6 +84,12 @@ impl Case {
             served: served(&self.served),
             objects: self.objects,
             count_is_due: self.count_is_due,
+            broker: self.broker.as_deref().map(Into::into),
+            denied: Denied {
+                finalizer: self.denied.iter().any(|part| part == "finalizer"),
+                status: self.denied.iter().any(|part| part == "status"),
+            },
+            written: None,
         }
     }
 
@@ -89,10 +106,9 @@ fn stood(mut document: Value, case: Option<&Value>) -> Value {
     let snapshot = case.snapshot(Some(&document), time("2026-01-02T03:03:05Z"));
     let plan = offer::plan(&snapshot, case.answer().as_ref());
     let put = plan.actions().find_map(|action| match action {
-        Action::PutStatus { status, .. } => Some(status.clone()),
+        Action::OfferStatus { status, .. } => Some(status.clone()),
         _ => None,
     });
-    document["metadata"]["finalizers"] = json!([keys::ACCEPT_API_FINALIZER]);
     document["status"] = put.expect("an offer whose status is new is told its status");
     document
 }
@@ -112,8 +128,17 @@ pub(crate) fn planned(text: &str) -> String {
         fields::patch(&mut document, &case.offer);
         document
     });
-    let snapshot = case.snapshot(document.as_ref(), time("2026-01-02T03:04:05Z"));
+    let mut snapshot = case.snapshot(document.as_ref(), time("2026-01-02T03:04:05Z"));
     let asked = filters_to_validate(&snapshot);
+    if let Some((times, ago)) = case.contested {
+        let plan = offer::plan(&snapshot, asked.as_ref().and_then(|_| case.answer()).as_ref());
+        let asked = plan.actions().find_map(|action| match action {
+            Action::OfferStatus { asked, .. } => Some(asked.clone()),
+            _ => None,
+        });
+        let (asked, got) = (asked.expect("there is a status to put back"), "another".into());
+        snapshot.written = Some(Applied { asked, got, times, ago: Duration::from_secs(ago) });
+    }
     let answer = asked.as_ref().and_then(|_| case.answer());
     let asked = asked.map(|filters| format!("ask: do these make sense? {}\n", filters.join(" "))).unwrap_or_default();
     format!("{asked}{}", render::plan(&offer::plan(&snapshot, answer.as_ref()), &snapshot.now))

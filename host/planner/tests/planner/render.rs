@@ -144,7 +144,9 @@ fn action(action: &Action, now: &Time) -> String {
         Action::ApplyCopy { target, uid, body, .. } => {
             format!("apply {target} ({})\n    {}", uid.as_deref().unwrap_or("new"), sorted(body))
         }
-        Action::PutStatus { target, uid, status, .. } => status_of(target, uid, status, now),
+        Action::PutStatus { target, uid, status, .. } | Action::OfferStatus { target, uid, status, .. } => {
+            status_of(target, uid, status, now)
+        }
         Action::CopyRelated(request) => related(request),
         Action::Delete { target, uid, guards } => format!("delete {target} ({uid}){}", conditional(guards)),
         Action::Event(event) => {

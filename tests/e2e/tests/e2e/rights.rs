@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use resource_broker_api::{Assignment, Plugin, conditions::reason, keys};
+use resource_broker_api::{Assignment, Plugin, conditions::reason};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestResult, eventually};
 use serde_json::{Value, json};
 
@@ -193,7 +193,7 @@ impl Granted {
         until(&orders, "web", "to be well", is_well).await;
         let offers = pair.provider.offers();
         until(&offers, pair.name, "the broker's word on the offer", |it| {
-            it.status.is_some() && it.finalizers() == [keys::ACCEPT_API_FINALIZER]
+            it.status.as_ref().is_some_and(|status| status.brokers.len() == 1) && it.finalizers().is_empty()
         })
         .await;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use resource_broker_api::{AcceptApi, conditions::reason, keys};
 use resource_broker_harness::TestResult;
 use serde_json::{Value, json};
@@ -328,17 +328,17 @@ async fn withdrawing_an_offer_is_held_up_by_nothing() -> TestResult {
     let mut broker = pair.start().await?;
     let offers = pair.provider.offers();
     let copy = pair.placed("web", &json!({})).await?;
-    until(&offers, pair.name, "the broker's finalizer", |it| it.finalizers() == [keys::ACCEPT_API_FINALIZER]).await;
+    until(&offers, pair.name, "the broker's word", is_valid).await;
+    assert_eq!(offers.get(pair.name).await?.finalizers(), [""; 0]);
     pair.provider.withdraw(pair.name).await?;
     assert_eq!(pair.provider.widgets().get(&copy.name_any()).await?.uid(), copy.uid());
 
     // Also not by a broker that was away in the meantime.
     pair.provider.offer(pair.name, &json!([])).await?;
-    until(&offers, pair.name, "the broker's finalizer", |it| !it.finalizers().is_empty()).await;
+    until(&offers, pair.name, "the broker's word", is_valid).await;
     broker.kill9()?;
-    offers.delete(pair.name, &DeleteParams::default()).await?;
+    pair.provider.withdraw(pair.name).await?;
     broker.restart().await?;
-    gone(&offers, pair.name).await;
     let orders = pair.consumer.widgets();
     until(&orders, "web", "that its provider withdrew", |it| fails(it, "Accepted", reason::PROVIDER_GONE)).await;
     let there = pair.provider.widgets().get(&copy.name_any()).await?;

@@ -208,7 +208,7 @@ impl World {
                 self.release_migration(uid, resource_version, keep)
             }
             Action::Deploy { target, body } => self.deploy(target, body),
-            Action::Event(_) => Ok(false),
+            Action::Event(_) | Action::OfferStatus { .. } => Ok(false),
         }
     }
 

@@ -42,7 +42,7 @@ async fn an_invalid_one_says_where_and_what_and_holds_its_moves() -> TestResult 
         assert!(told.contains(part), "no {part:?} in {told}");
     }
     let configuration = stand.world.configurations().get("stages").await?;
-    assert_eq!(configuration.finalizers(), [keys::MIGRATION_CONFIGURATION_FINALIZER]);
+    assert_eq!(configuration.finalizers(), [""; 0]);
     let status = configuration.status.clone().unwrap_or_default();
     assert_eq!(status.observed_generation, configuration.metadata.generation);
     let table = stand.world.pair.coordination.kubectl(&["get", "migconf", "-n", stand.world.pair.name]).await?;
