@@ -21,7 +21,7 @@ use resource_broker_api::{
 use serde_json::Value;
 
 use crate::{
-    copy,
+    claims, copy,
     elsewhere::{self, Answered, Choice},
     findings::{self, Finding},
     hold::{self, Refusal, Said, Standing},
@@ -487,6 +487,9 @@ fn fit(held: Held<'_>, new: &Object, to: &ClusterName, plan: &mut Plan) -> Resul
     if let Some(wait) = snapshot.related_next.iter().find_map(|view| absent(view, to)) {
         return Ok(Some(wait));
     }
+    if let Some(wait) = snapshot.related_next.iter().find_map(|view| withheld(held, new, to, view)) {
+        return Ok(Some(wait));
+    }
     if let Some(wait) = related::taken(snapshot, consumer, to, answers)? {
         plan.again_in(UNSEEN);
         return Ok(Some(wait));
@@ -532,6 +535,20 @@ fn absent(view: &RelatedView, to: &ClusterName) -> Option<String> {
         Watched::View(View::Unknown { why, .. }) => Some(format!("{name} at {to} cannot be read: {why}")),
         Watched::View(View::Present(_)) | Watched::Unwatchable => None,
     }
+}
+
+/// A related resource that is declared, and that the consumer may not have.
+fn withheld(held: Held<'_>, new: &Object, to: &ClusterName, view: &RelatedView) -> Option<String> {
+    let place = held.record.spec.next.as_ref().filter(|_| view.allowed)?;
+    let by = claims::Declarer { provider: to, place, copy: new };
+    let source = match &view.source {
+        Watched::View(source) => source.present().map(AsRef::as_ref),
+        Watched::Unwatchable => None,
+    };
+    Some(match claims::withheld(held.snapshot, by, &view.declared, &view.claims, source)? {
+        claims::Withheld::Unknown(why, _) => why,
+        claims::Withheld::Refused(finding) => finding.message,
+    })
 }
 
 /// The keys of related resources that the old status has and the new one has not.

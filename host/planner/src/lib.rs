@@ -21,6 +21,7 @@
 pub mod check;
 mod chronicle;
 mod churn;
+pub mod claims;
 pub mod configuration;
 pub mod copy;
 pub mod delete;

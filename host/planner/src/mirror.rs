@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use resource_broker_api::{
+    broker::ProviderRef,
     conditions::reason,
     keys,
-    names::{ClusterName, MAX_NAME},
+    names::{ClusterName, Gvk, MAX_NAME},
     object::Object,
 };
 
 use crate::{
+    claims::{self, Declarer, Withheld},
     migrate::UnderWay,
-    plan::{Action, CopyRelated, Existing, Marks},
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Marks},
     progress::Progress,
     question::Mirrored,
     related::{is_untouched, source_mark},
@@ -107,6 +109,23 @@ fn target(compute: &ComputeView, mirror: &MirrorView) -> Target {
 fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
     let compute = &under_way.snapshot.migration.compute;
     let Some((provider, source)) = source(under_way, mirror) else { return };
+    let Some((place, copy)) = declared_by(under_way, mirror) else { return };
+    let by = Declarer { provider: &provider, place, copy };
+    let at_provider = match &mirror.source {
+        Watched::View(source) => source.present().map(AsRef::as_ref),
+        Watched::Unwatchable => None,
+    };
+    match claims::withheld(under_way.snapshot, by, &mirror.declared, &mirror.claims, at_provider) {
+        None => {}
+        Some(Withheld::Unknown(why, _)) => {
+            step.pending = Some(why);
+            return;
+        }
+        Some(Withheld::Refused(finding)) => {
+            step.problem = Some(finding.inside().message);
+            return;
+        }
+    }
     let name = name(mirror);
     if name.len() > MAX_NAME {
         step.problem = Some(format!("{source} cannot be mirrored: {name} is longer than {MAX_NAME} characters"));
@@ -156,8 +175,26 @@ fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
         return;
     }
     let marks = Marks::Mirror { id: under_way.id().to_owned(), broker: under_way.snapshot.broker.clone() };
-    let copy = CopyRelated { source, target, existing, untouched, keep: true, marks };
+    let uid = copy.uid().to_owned();
+    let copy = Target::new(provider, copied(under_way, place), copy.meta.namespace.clone(), copy.name().into());
+    let by = DeclaredBy { copy, uid, is_new: false };
+    let copy = CopyRelated { source, target, existing, untouched, keep: true, by, marks };
     step.actions.push(Action::CopyRelated(Box::new(copy)));
+}
+
+/// The copy that declares what is mirrored, with its place in the record.
+fn declared_by<'a>(under_way: UnderWay<'a>, mirror: &MirrorView) -> Option<(&'a ProviderRef, &'a Object)> {
+    let spec = &under_way.snapshot.record.present()?.spec;
+    Some(match mirror.side {
+        Side::From => (&spec.provider, under_way.snapshot.copy()?),
+        Side::To => (spec.next.as_ref()?, under_way.snapshot.next_copy()?),
+    })
+}
+
+/// The kind of the copy at a place.
+fn copied(under_way: UnderWay<'_>, place: &ProviderRef) -> Gvk {
+    let key = &under_way.snapshot.key;
+    Gvk { version: place.version.clone().unwrap_or_else(|| key.gvk.version.clone()), ..key.gvk.clone() }
 }
 
 fn is_in_step(existing: &Existing, source: &Object) -> bool {

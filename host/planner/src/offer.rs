@@ -117,11 +117,7 @@ pub fn plan(snapshot: &OfferSnapshot, validated: Option<&Result<Vec<String>, Plu
 }
 
 /// What the offer's status has to say.
-fn judged(
-    snapshot: &OfferSnapshot,
-    offer: &Object,
-    validated: Option<&Result<Vec<String>, PluginFailure>>,
-) -> Plan {
+fn judged(snapshot: &OfferSnapshot, offer: &Object, validated: Option<&Result<Vec<String>, PluginFailure>>) -> Plan {
     let stands = Standing::of(snapshot, offer);
     let finding = match (&snapshot.served, validated) {
         (Served::NotWatched, _) if stands.others_speak() => {

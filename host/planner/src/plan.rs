@@ -1,11 +1,15 @@
 //! What is to be done: actions that leave no choice to whoever carries them out.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use resource_broker_api::{
     broker::{AssignmentSpec, AssignmentStatus, MigrationSpec, MigrationStatus},
-    names::{ClusterName, Role},
+    names::{ClusterName, Gvk, Role},
     object::Object,
 };
 use serde_json::Value;
@@ -260,8 +264,21 @@ pub struct CopyRelated {
     pub untouched: bool,
     /// Whether what is at the target stays where the source is not there.
     pub keep: bool,
+    /// The copy that declares it.
+    pub by: DeclaredBy,
     /// Whose the copy is.
     pub marks: Marks,
+}
+
+/// The copy whose status declares a related resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredBy {
+    /// The copy.
+    pub copy: Target,
+    /// The copy that is meant.
+    pub uid: String,
+    /// Whether it was made a short while ago: what an earlier one declared stays for now.
+    pub is_new: bool,
 }
 
 /// Whose a copy of a related resource is.
@@ -374,6 +391,8 @@ pub struct Plan {
     pub fit: bool,
     /// A move waits for a place among those of this object's providers.
     pub wants_place: bool,
+    /// Related resources whose source is not there, by kind and name at the consumer.
+    pub missing: BTreeSet<(Gvk, String)>,
 }
 
 impl Plan {

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::SignedDuration};
 use resource_broker_api::{
+    broker::ProviderRef,
     conditions::{SYNCED, reason},
     keys,
     names::{ClusterName, Gvk, MAX_NAME},
@@ -13,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     churn,
+    claims::{self, Declarer, Withheld},
     findings::Finding,
-    plan::{Action, CopyRelated, Existing, Guard, Marks},
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Guard, Marks},
     question::{Answers, Questions},
     snapshot::{Key, RelatedView, Snapshot, Target, View, Watched},
 };
@@ -23,6 +25,12 @@ use crate::{
 const UNWATCHED_PACE: Duration = Duration::from_mins(1);
 /// How many related resources one object may declare: a provider's mistake must not fill a consumer's cluster.
 pub const MOST: usize = 100;
+/// How long the consumer keeps what an earlier copy declared, after the present copy was made: what went with a copy comes back
+/// with it.
+const GRACE: Duration = Duration::from_mins(5);
+/// How long a source has to be missing before the consumer's copy goes: a namespace that is deleted loses its Secrets a moment
+/// before its copies.
+const MISSING: Duration = Duration::from_secs(10);
 
 /// One entry of `status.relatedResources`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +49,20 @@ pub struct Declared {
 
 /// What the copy's status declares, ordered by entry; entries without a kind or a name are left out.
 pub fn declared(copy: &Object, key: &Key) -> Vec<Declared> {
+    declared_under(copy, &key.consumer.copy_prefix())
+}
+
+/// The same of any copy: the kinds, namespaces and names at the provider.
+pub fn sources(copy: &Object) -> Vec<(Gvk, String, String)> {
+    // Most changes of a status are about something else: nothing is parsed for them.
+    let names_some = copy.fields.get("status").is_some_and(|status| status.get().contains("relatedResources"));
+    let all = if names_some { declared_under(copy, "") } else { Vec::new() };
+    all.into_iter().take(MOST).map(|one| (one.gvk, one.namespace, one.name)).collect()
+}
+
+fn declared_under(copy: &Object, prefix: &str) -> Vec<Declared> {
     let Some(status) = copy.field("status") else { return Vec::new() };
     let Some(entries) = status.get("relatedResources").and_then(Value::as_object) else { return Vec::new() };
-    let prefix = key.consumer.copy_prefix();
     let mut declared: Vec<Declared> = entries
         .iter()
         .filter_map(|(entry, resource)| {
@@ -54,7 +73,7 @@ pub fn declared(copy: &Object, key: &Key) -> Vec<Declared> {
                 entry: entry.clone(),
                 gvk: Gvk::new(gvk["group"].as_str().unwrap_or_default(), &text(&gvk["version"])?, &text(&gvk["kind"])?),
                 namespace: text(&resource["namespace"]).or_else(|| copy.namespace().map(str::to_owned))?,
-                target_name: name.strip_prefix(&prefix).filter(|rest| !rest.is_empty()).unwrap_or(&name).to_owned(),
+                target_name: name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).unwrap_or(&name).to_owned(),
                 name,
             })
         })
@@ -84,6 +103,10 @@ pub struct Step {
     pub behind: bool,
     /// Look again after this long.
     pub again: Option<Duration>,
+    /// Sources that are not there, by kind and name at the consumer.
+    pub missing: BTreeSet<(Gvk, String)>,
+    /// What the provider has to mend, told there too.
+    pub theirs: Option<Finding>,
 }
 
 /// Whose related resources are brought to the consumer.
@@ -93,6 +116,8 @@ pub struct Source<'a> {
     pub provider: &'a ClusterName,
     /// The name of the Assignment.
     pub record: &'a str,
+    /// The place of the copy, as the Assignment has it.
+    pub place: &'a ProviderRef,
     /// The copy that declares them.
     pub copy: &'a Object,
     /// What it declares.
@@ -105,6 +130,35 @@ pub struct Source<'a> {
 impl Step {
     fn problem(&mut self, reason: &str, message: String) {
         self.problem.get_or_insert_with(|| Finding::no(reason, message));
+    }
+
+    fn again_in(&mut self, rest: Duration) {
+        self.again = Some(self.again.map_or(rest, |other| other.min(rest)));
+    }
+}
+
+impl Source<'_> {
+    /// The copy, for whoever reads what it declares.
+    pub(crate) fn declared_by(&self, snapshot: &Snapshot) -> DeclaredBy {
+        let version = self.place.version.clone().unwrap_or_else(|| snapshot.key.gvk.version.clone());
+        let gvk = Gvk { version, ..snapshot.key.gvk.clone() };
+        let copy = Target::new(self.provider.clone(), gvk, self.copy.meta.namespace.clone(), self.copy.name().into());
+        DeclaredBy { copy, uid: self.copy.uid().into(), is_new: self.rest_of_grace(snapshot).is_some() }
+    }
+
+    /// How long what an earlier copy declared stays yet; `None`: no longer. An object that moves has other rules.
+    fn rest_of_grace(&self, snapshot: &Snapshot) -> Option<Duration> {
+        let made = self.copy.meta.creation_timestamp.as_ref();
+        let age = made.map(|made| snapshot.now.0.duration_since(made.0));
+        // A provider whose clock is ahead makes it longer, and never shorter.
+        let age = age.map(|age| Duration::try_from(age.max(SignedDuration::ZERO)).unwrap_or_default());
+        let age = age.into_iter().chain(snapshot.memory.since_placed).min()?;
+        GRACE.checked_sub(age).filter(|rest| !rest.is_zero() && !self.moving)
+    }
+
+    /// The same for one of the consumer's copies: what the present copy has declared goes when it goes there.
+    fn grace(&self, snapshot: &Snapshot, there: &Object) -> Option<Duration> {
+        self.rest_of_grace(snapshot).filter(|_| !is_of_copy(there, self.copy.uid()))
     }
 }
 
@@ -154,7 +208,7 @@ pub fn related(snapshot: &Snapshot, consumer: &Object, source: Source<'_>) -> St
         one(snapshot, consumer, source, view, target, &mut step);
     }
     step.behind |= step.pending;
-    let gone = take_away(snapshot, consumer.uid(), &taken);
+    let gone = take_away(snapshot, consumer.uid(), source, &taken, &mut step);
     match (moving, step.behind) {
         (false, _) => step.actions.extend(gone),
         (true, false) => step.removals = gone,
@@ -175,22 +229,11 @@ fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedVie
         );
         return;
     }
-    let existing = match &view.target {
-        Watched::View(View::Unknown { why, failing }) => {
-            step.pending |= !failing;
-            step.behind = true;
-            if *failing {
-                step.problem(
-                    reason::RELATED_UNREADABLE,
-                    format!("copies of {} at {} cannot be read: {why}", declared.gvk, target.cluster),
-                );
-            }
-            return;
-        }
-        Watched::View(View::Absent) => Existing::NoneOfOurs,
-        Watched::View(View::Present(object)) => Existing::Ours(object.clone()),
-        Watched::Unwatchable => Existing::Unknown,
-    };
+    let marks = Marks::Consumer { owner: owner(&snapshot.key, consumer), record: record.to_owned() };
+    let Some(existing) = existing(view, &target, &source, &marks, step) else { return };
+    if !is_given(snapshot, consumer, of, view, (&target, &existing), step) {
+        return;
+    }
     match &view.source {
         Watched::View(View::Unknown { why, failing }) => {
             step.pending |= !failing;
@@ -207,8 +250,7 @@ fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedVie
             match existing {
                 Existing::Ours(_) | Existing::Unknown if moving => return,
                 Existing::Ours(object) => {
-                    let guards = vec![Guard::Gone(source)];
-                    step.actions.push(Action::Delete { target, uid: object.uid().into(), guards });
+                    take_missing(snapshot, consumer, of, (source, target, &object), step);
                     return;
                 }
                 Existing::NoneOfOurs => return,
@@ -226,15 +268,120 @@ fn one(snapshot: &Snapshot, consumer: &Object, of: Source<'_>, view: &RelatedVie
         Watched::Unwatchable => {}
     }
     if matches!(view.source, Watched::Unwatchable) || matches!(view.target, Watched::Unwatchable) {
-        step.again = Some(UNWATCHED_PACE);
+        step.again_in(UNWATCHED_PACE);
     }
     let untouched = match &existing {
         Existing::Ours(there) => there.is_owned_by(consumer.uid()) && is_untouched(snapshot, &target, there),
         Existing::NoneOfOurs | Existing::Unknown => false,
     };
-    let marks = Marks::Consumer { owner: owner(&snapshot.key, consumer), record: record.to_owned() };
-    let copy = CopyRelated { source, target, existing, untouched, keep: moving, marks };
+    let by = of.declared_by(snapshot);
+    let copy = CopyRelated { source, target, existing, untouched, keep: moving, by, marks };
     step.actions.push(Action::CopyRelated(Box::new(copy)));
+}
+
+/// What is at the consumer under a related resource's name; `None` where nothing can be done there.
+fn existing(view: &RelatedView, target: &Target, source: &Target, marks: &Marks, step: &mut Step) -> Option<Existing> {
+    match &view.target {
+        Watched::View(View::Unknown { why, failing }) => {
+            step.pending |= !failing;
+            step.behind = true;
+            if *failing {
+                step.problem(
+                    reason::RELATED_UNREADABLE,
+                    format!("copies of {} at {} cannot be read: {why}", view.declared.gvk, target.cluster),
+                );
+            }
+            None
+        }
+        Watched::View(View::Absent) => Some(Existing::NoneOfOurs),
+        Watched::View(View::Present(object)) if may_replace(object, marks) => Some(Existing::Ours(object.clone())),
+        Watched::View(View::Present(object)) => {
+            step.behind = true;
+            step.problem(reason::RELATED_CONFLICT, of_another(source, target, object));
+            None
+        }
+        Watched::Unwatchable => Some(Existing::Unknown),
+    }
+}
+
+/// Whose copy of a related resource stands in the way of another one.
+fn of_another(source: &Target, target: &Target, there: &Object) -> String {
+    let owners = there.meta.owner_references.iter().flatten();
+    let owner = owners.map(|owner| format!(" of {} {}", owner.kind, owner.name)).next().unwrap_or_default();
+    format!(
+        "{source} is declared as a related resource, but {target} is one{owner} already and stays that: have {} call this one \
+         otherwise",
+        source.cluster
+    )
+}
+
+/// Whether the consumer may have a related resource. Where it may not, what it has had before stays as it is.
+fn is_given(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    of: Source<'_>,
+    view: &RelatedView,
+    (target, existing): (&Target, &Existing),
+    step: &mut Step,
+) -> bool {
+    let at_provider = match &view.source {
+        Watched::View(View::Present(object)) => Some(object.as_ref()),
+        Watched::View(View::Absent | View::Unknown { .. }) | Watched::Unwatchable => None,
+    };
+    let by = Declarer { provider: of.provider, place: of.place, copy: of.copy };
+    match claims::withheld(snapshot, by, &view.declared, &view.claims, at_provider) {
+        None => true,
+        Some(Withheld::Refused(finding)) => {
+            step.behind = true;
+            step.theirs.get_or_insert_with(|| finding.clone());
+            step.problem.get_or_insert(finding);
+            false
+        }
+        Some(Withheld::Unknown(why, failing)) => {
+            // What it has may be as it should be all the same.
+            let is_right = matches!((existing, at_provider), (Existing::Ours(there), Some(source))
+                if is_in_step(snapshot, target, there, source, consumer));
+            if !is_right {
+                step.pending |= !failing;
+                step.behind = true;
+                if failing {
+                    let what = format!("whose {} at {} is cannot be told: {why}", view.declared.name, of.provider);
+                    step.problem(reason::RELATED_UNREADABLE, what);
+                }
+            }
+            is_right
+        }
+    }
+}
+
+/// The source of one of the consumer's copies has gone: the copy goes too, unless it went with the provider's copy.
+fn take_missing(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    of: Source<'_>,
+    (source, target, there): (Target, Target, &Object),
+    step: &mut Step,
+) {
+    if !is_copy(there, snapshot.key.namespace.as_deref(), consumer.uid())
+        || there.label(keys::RELATED_TO) != Some(of.record)
+        || there.is_deleting()
+    {
+        return;
+    }
+    if let Some(rest) = of.grace(snapshot, there) {
+        step.again_in(rest);
+        return;
+    }
+    let name = (target.gvk.clone(), target.name.clone());
+    let missing = snapshot.memory.missing.get(&name).copied().unwrap_or_default();
+    step.missing.insert(name);
+    if let Some(rest) = MISSING.checked_sub(missing).filter(|rest| !rest.is_zero()) {
+        step.again_in(rest);
+        return;
+    }
+    let by = of.declared_by(snapshot);
+    let guards = vec![Guard::Gone(source), Guard::Lives(by.copy, by.uid)];
+    step.actions.push(Action::Delete { target, uid: there.uid().into(), guards });
 }
 
 /// What keeps related resources that `to` declares from being brought to the consumer once the object is there: an object of
@@ -303,9 +450,7 @@ fn is_name(text: &str) -> bool {
 
 /// Whether the consumer's copy is of this version of the source, and nobody changed it since.
 fn is_in_step(snapshot: &Snapshot, target: &Target, there: &Object, source: &Object, consumer: &Object) -> bool {
-    there.annotation(keys::RELATED_SOURCE) == Some(source_mark(source).as_str())
-        && there.is_owned_by(consumer.uid())
-        && is_untouched(snapshot, target, there)
+    is_of(there, source) && there.is_owned_by(consumer.uid()) && is_untouched(snapshot, target, there)
 }
 
 /// Whether nobody changed a copy since the broker wrote it.
@@ -319,6 +464,30 @@ pub fn source_mark(source: &Object) -> String {
     format!("{}/{}", source.uid(), source.resource_version())
 }
 
+/// Whether an object is a copy of this version of the source.
+pub fn is_of(there: &Object, source: &Object) -> bool {
+    let rest = there.annotation(keys::RELATED_SOURCE).and_then(|mark| mark.strip_prefix(&source_mark(source)));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether an object was written because the provider's copy with this UID declared its source.
+fn is_of_copy(there: &Object, uid: &str) -> bool {
+    there.annotation(keys::RELATED_SOURCE).and_then(|mark| mark.splitn(3, '/').nth(2)) == Some(uid)
+}
+
+/// Whether what is at the target is this object's own and goes with its source. What an earlier copy at the provider had
+/// declared stays while the present one is new.
+pub fn may_take_away(there: &Object, request: &CopyRelated) -> bool {
+    let is_own = match &request.marks {
+        Marks::Consumer { owner, record } => {
+            is_copy(there, request.target.namespace.as_deref(), &owner.uid)
+                && there.label(keys::RELATED_TO) == Some(record.as_str())
+        }
+        Marks::Mirror { .. } => may_replace(there, &request.marks),
+    };
+    is_own && !request.keep && (!request.by.is_new || is_of_copy(there, &request.by.uid))
+}
+
 fn owner(key: &Key, consumer: &Object) -> OwnerReference {
     OwnerReference {
         api_version: key.gvk.api_version(),
@@ -330,7 +499,13 @@ fn owner(key: &Key, consumer: &Object) -> OwnerReference {
 }
 
 /// Copies that the status no longer declares.
-fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, String)>) -> Vec<Action> {
+fn take_away(
+    snapshot: &Snapshot,
+    consumer_uid: &str,
+    of: Source<'_>,
+    declared: &BTreeSet<(Gvk, String)>,
+    step: &mut Step,
+) -> Vec<Action> {
     let namespace = snapshot.key.namespace.as_deref();
     let is_declared = |gvk: &Gvk, object: &Object| {
         declared.contains(&(gvk.clone(), object.name().to_owned())) && object.namespace() == namespace
@@ -338,7 +513,14 @@ fn take_away(snapshot: &Snapshot, consumer_uid: &str, declared: &BTreeSet<(Gvk, 
     let left_over = snapshot.held.iter().filter(|(gvk, object)| {
         is_copy(object, namespace, consumer_uid) && !is_declared(gvk, object) && !object.is_deleting()
     });
-    left_over.map(|(gvk, object)| delete_held(&snapshot.key, gvk, object, Vec::new())).collect()
+    let mut gone = Vec::new();
+    for (gvk, object) in left_over {
+        match of.grace(snapshot, object) {
+            Some(rest) => step.again_in(rest),
+            None => gone.push(delete_held(&snapshot.key, gvk, object, Vec::new())),
+        }
+    }
+    gone
 }
 
 /// The deletion of one copy at the consumer.
@@ -365,9 +547,12 @@ pub fn may_replace(there: &Object, marks: &Marks) -> bool {
     let is_copied = there.annotation(keys::RELATED_SOURCE).is_some();
     match marks {
         Marks::Consumer { owner, record } => {
-            let labelled = there.label(keys::RELATED_TO) == Some(record.as_str());
+            let label = there.label(keys::RELATED_TO);
+            let labelled = label == Some(record.as_str());
             let owners = there.meta.owner_references.iter().flatten();
-            let referred = owners.clone().any(|other| other.uid == owner.uid)
+            // One with another object's label is that one's, whatever else it says.
+            let referred = label.is_none_or(|_| labelled)
+                && owners.clone().any(|other| other.uid == owner.uid)
                 && owners.clone().all(|other| other.controller != Some(true));
             (labelled && is_copied) || referred
         }
@@ -394,6 +579,7 @@ pub fn document(source: &Object, request: &CopyRelated, there: Option<&Object>) 
     let mut owners = Vec::new();
     match &request.marks {
         Marks::Consumer { owner, record } => {
+            annotations.insert(keys::RELATED_SOURCE.into(), format!("{}/{}", source_mark(source), request.by.uid));
             labels.insert(keys::RELATED_TO.into(), record.clone());
             owners.push(owner);
         }

@@ -86,11 +86,12 @@ pub(crate) fn serve(
     // A place that was left may be where an object goes that its provider refuses: it is cleared even where that provider
     // has nothing in the stead of what was there.
     let is_refused = frozen && accepted.holds == Holds::No && snapshot.providers.contains_key(provider);
-    let mut last = Vec::new();
+    let (mut last, mut theirs) = (Vec::new(), None);
     if let Some(source) = source(snapshot, record, provider, copy, moving.as_ref()) {
         let related = related::related(snapshot, consumer, source);
         plan.then(related.actions);
         related.again.map(|again| plan.again_in(again));
+        plan.missing = related.missing;
         if related.pending && snapshot.memory.failure.is_none() {
             // Whoever waits for the object to be ready expects its Secret to be there then.
             plan.waits.push("related resources have not been read yet".into());
@@ -101,6 +102,7 @@ pub(crate) fn serve(
         if let Some(problem) = related.problem.filter(|_| synced.holds == Holds::Yes) {
             synced = problem;
         }
+        theirs = related.theirs.map(|finding| (source, finding));
         if moving.is_none() && !related.behind {
             last = related.removals;
         }
@@ -140,6 +142,7 @@ pub(crate) fn serve(
         () => State::Placed,
     };
     tell(&mut plan, snapshot, consumer, record, copy.map(AsRef::as_ref), shown, &findings);
+    plan.then(theirs.and_then(|(source, finding)| at_provider(snapshot, consumer, record, source, &finding)));
     if let Some(Ok(refused)) = answers.transform.as_ref().filter(|_| is_status_refused(snapshot)) {
         // Tried last, so that a pass which is refused again counts as failed and the pause before the next one grows.
         plan.then(status::put(snapshot, consumer, refused.clone(), &findings));
@@ -191,11 +194,11 @@ fn source<'a>(
         let key = snapshot.key_at(&Seat::from(next));
         let recorded = record.status.next.as_ref().map(|next| next.uid.as_str());
         let copy = snapshot.next_copy().filter(|copy| copy::is_ours(copy, &key, recorded))?;
-        let views = &snapshot.related_next;
-        return Some(related::Source { provider: moving.next, record: &record.name, copy, views, moving: true });
+        let (views, place) = (&snapshot.related_next, next);
+        return Some(related::Source { provider: moving.next, record: &record.name, place, copy, views, moving: true });
     }
-    let views = &snapshot.related;
-    Some(related::Source { provider, record: &record.name, copy: copy?, views, moving: on_the_way })
+    let (views, place) = (&snapshot.related, &record.spec.provider);
+    Some(related::Source { provider, record: &record.name, place, copy: copy?, views, moving: on_the_way })
 }
 
 /// The last pass's failure, as far as it says something of the object's standing.
@@ -277,6 +280,31 @@ pub(crate) fn events(
         })
     })
     .collect()
+}
+
+/// An Event at the provider for what has to be mended there, as long as the consumer's object does not say so yet.
+fn at_provider(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    record: &Record,
+    source: related::Source<'_>,
+    finding: &Finding,
+) -> Option<Action> {
+    let shown = consumer.field("status");
+    let before = if snapshot.shape.conditions {
+        status::conditions_of(shown.as_ref())
+    } else {
+        record.status.conditions.clone()
+    };
+    worth_telling(SYNCED, finding, &before)?;
+    let finding = finding.inside();
+    let by = source.declared_by(snapshot);
+    Some(Action::Event(Event {
+        about: About::Object(by.copy, by.uid),
+        warning: true,
+        message: findings::clip(&finding.message, MAX_EVENT),
+        reason: finding.reason,
+    }))
 }
 
 /// The longest message that an Event's schema takes.

@@ -17,7 +17,7 @@ use resource_broker_api::{
     object::Object,
 };
 
-use crate::copy::is_ours;
+use crate::{claims::Claims, copy::is_ours};
 
 /// One consumer object: the unit of work. At most one pass runs for a key at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -276,6 +276,8 @@ pub struct RelatedView {
     /// Its copy at the consumer (metadata only). The watch there selects the broker's own copies: `Absent` may still
     /// be an object of somebody else.
     pub target: Watched,
+    /// What copies at the provider have to do with it.
+    pub claims: Claims,
 }
 
 /// What is known of an object of a kind that may not be watched.
@@ -305,6 +307,8 @@ pub struct Memory {
     pub status: Option<Written>,
     /// The resourceVersions that our writes of related resources gave, by kind and name at the consumer.
     pub related: BTreeMap<(Gvk, String), String>,
+    /// Time since sources of related resources were first seen missing, by kind and name at the consumer.
+    pub missing: BTreeMap<(Gvk, String), Duration>,
     /// Time since this process placed the object.
     pub since_placed: Option<Duration>,
     /// The UIDs of copies whose end was seen in an API server's own answer.
@@ -474,6 +478,8 @@ pub struct MirrorView {
     pub source: Watched,
     /// What is under its name in the compute cluster, of any migration (metadata only).
     pub there: View<Arc<Object>>,
+    /// What copies at the provider have to do with it.
+    pub claims: Claims,
 }
 
 /// An apply and what the API server made of it.

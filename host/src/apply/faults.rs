@@ -41,6 +41,7 @@ pub(super) fn found(finding: Finding, category: &'static str, part: Part) -> Fau
     let reason = match finding.reason.as_str() {
         reason::RELATED_CONFLICT => reason::RELATED_CONFLICT,
         reason::RELATED_MISSING => reason::RELATED_MISSING,
+        reason::RELATED_AMBIGUOUS => reason::RELATED_AMBIGUOUS,
         _ => reason::RELATED_NOT_ALLOWED,
     };
     failed(part, reason, finding.message, category)

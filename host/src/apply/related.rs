@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use resource_broker_api::{conditions::reason, keys, names::Role, object::Object};
+use resource_broker_api::{conditions::reason, names::Role, object::Object};
 
 use super::{
     Answer, Apply, Done, Fault, Learned,
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     planner::{
+        claims::{self, Withheld},
         findings::Finding,
         plan::{CopyRelated, Existing, Marks},
         related,
@@ -30,6 +31,13 @@ impl Apply {
         let Some(source) = self.read(&request.source, part).await? else {
             return self.source_is_gone(request, part).await;
         };
+        // Whose it is may be another's by now, or could not be seen before.
+        let claims = self.cache.claims(&request.by.copy, &request.source, &source);
+        match claims::contested(&request.source, &request.by.copy.name, &claims, &source) {
+            None => {}
+            Some(Withheld::Refused(finding)) => return Err(found(finding, "related", part)),
+            Some(Withheld::Unknown(why, _)) => return Err(Fault::Again(why)),
+        }
         let existing = match &request.existing {
             Existing::NoneOfOurs => None,
             Existing::Ours(there) => Some(there.clone()),
@@ -39,8 +47,7 @@ impl Apply {
             (Existing::Unknown, Some(there)) => related::may_replace(there, &request.marks) && !there.touched_by_others,
             _ => request.untouched,
         };
-        let mark = related::source_mark(&source);
-        if untouched && existing.as_ref().is_some_and(|there| there.annotation(keys::RELATED_SOURCE) == Some(&mark)) {
+        if untouched && existing.as_ref().is_some_and(|there| related::is_of(there, &source)) {
             return Ok(vec![]);
         }
         let result = match &existing {
@@ -73,7 +80,8 @@ impl Apply {
             Existing::NoneOfOurs => None,
             Existing::Unknown => self.read(&request.target, part).await?.map(Arc::new),
         };
-        if let Some(there) = there.filter(|there| !request.keep && related::may_replace(there, &request.marks)) {
+        if let Some(there) = there.filter(|there| related::may_take_away(there, request)) {
+            self.lives(&request.by.copy, &request.by.uid).await?;
             self.delete(&request.target, there.uid(), part).await?;
         }
         let message = format!("{} declares {}, but it is not there yet", request.source.cluster, request.source);

@@ -48,6 +48,7 @@ impl Cache {
             offers.retain(|(provider, ..), _| provider != cluster);
         }
         inner.held.retain(|(consumer, _), _| consumer != cluster);
+        inner.claims.forget(cluster);
         if *cluster == inner.scope.compute.cluster {
             inner.migrations.deployed.forget();
             inner.migrations.mirrored.forget();

@@ -56,7 +56,12 @@ impl Inner {
                     dirty.now.extend(recorded.into_iter().chain([key]).map(WorkKey::Object));
                 }
             }
-            What::Kind(gvk) => self.copy_changed(&id.cluster, gvk, change, dirty),
+            What::Kind(gvk) => {
+                self.copy_changed(&id.cluster, gvk, change, dirty);
+                if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
+                    self.claims_changed(&target_of(&id.cluster, gvk, object), change, dirty);
+                }
+            }
             What::Sources(gvk) => {
                 if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
                     let target = target_of(&id.cluster, gvk, object);
@@ -169,7 +174,10 @@ impl Inner {
             related_namespaces: offer::related_namespaces(new),
         });
         let same = match (&had, &offer) {
-            (Some(had), Some(offer)) => before == after && had.filters == offer.filters,
+            (Some(had), Some(offer)) => {
+                before == after
+                    && (&had.filters, &had.related_namespaces) == (&offer.filters, &offer.related_namespaces)
+            }
             (None, None) => true,
             _ => false,
         };
@@ -274,6 +282,11 @@ impl Inner {
             if let Some(key) = self.records.get(record).and_then(|record| key_of_record(record)) {
                 dirty.now.push(WorkKey::Object(key));
             }
+        }
+        // It may have been in the way of another object's.
+        if let Some(object) = change.new.as_ref().or(change.old.as_ref()).filter(|_| old.is_some() != new.is_some()) {
+            let keys = self.declared.get(&target_of(consumer, gvk, object)).into_iter().flatten();
+            dirty.now.extend(keys.cloned().map(WorkKey::Object));
         }
     }
 

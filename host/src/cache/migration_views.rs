@@ -145,10 +145,12 @@ impl Inner {
             for (end, declared) in end.into_iter().flat_map(|end| end.declared.iter().map(move |one| (end, one))) {
                 let name = format!("{}{}", side.prefix(), declared.name);
                 let what = What::Mirrors(declared.gvk.clone());
+                let source = self.source(end, declared, needed);
                 mirrors.push(MirrorView {
                     side,
                     allowed: self.scope.related.contains(&declared.gvk),
-                    source: self.source(end, declared, needed),
+                    claims: self.claims_on(end, declared, &source),
+                    source,
                     there: self.view(&compute.cluster, what, Some(&compute.namespace), &name),
                     declared: declared.clone(),
                 });

@@ -2,6 +2,7 @@
 //! it concerns. The only reader of it is [`Cache::snapshot`] and its like; nothing here sends a request.
 
 mod changes;
+mod claims;
 mod indexes;
 mod migration_views;
 mod migrations;
@@ -23,6 +24,7 @@ use std::{
 
 use resource_broker_api::{
     broker::GroupVersionResource,
+    keys,
     names::{ClusterName, Gvk},
     object::Object,
 };
@@ -178,9 +180,11 @@ struct Inner {
     migrations: Migrations,
     offers: HashMap<GroupVersionResource, BTreeMap<OfferId, Arc<Offer>>>,
     counts: HashMap<OfferId, Count>,
-    /// Related resources at providers that copies declare, to the consumer objects.
+    /// Related resources at providers that copies declare, and their places at the consumers, to the consumer objects.
     declared: HashMap<Target, BTreeSet<Key>>,
     declares: HashMap<Key, Vec<Target>>,
+    /// Which copies declare which related resources at their providers.
+    claims: claims::Index,
     /// Our copies of related resources, by consumer and record.
     held: HashMap<(ClusterName, String), BTreeSet<HeldId>>,
     /// Consumers by what the names of their copies begin with.
@@ -234,6 +238,7 @@ impl Cache {
             counts: HashMap::new(),
             declared: HashMap::new(),
             declares: HashMap::new(),
+            claims: claims::Index::default(),
             held: HashMap::new(),
             prefixes: HashMap::new(),
             plurals: HashMap::new(),
@@ -305,9 +310,12 @@ impl Inner {
     }
 }
 
-/// The metadata that related resources at providers are kept with: enough to see a change.
-fn slim(object: Object) -> Object {
+/// The metadata that related resources at providers are kept with: enough to see a change, and whose they are.
+fn slim(mut object: Object) -> Object {
     let mut slim = Object::default();
+    slim.meta.owner_references = object.meta.owner_references.take();
+    let shared = object.annotation(keys::SHARED).map(|shared| (keys::SHARED.to_owned(), shared.to_owned()));
+    slim.meta.annotations = shared.map(|shared| BTreeMap::from([shared]));
     slim.meta.name = object.meta.name;
     slim.meta.namespace = object.meta.namespace;
     slim.meta.uid = object.meta.uid;

@@ -48,7 +48,9 @@ impl Cache {
         let spec = record.present().map(|record| &record.spec);
         let at = spec.and_then(|spec| inner.end(key, &Seat::from(&spec.provider)));
         let next = spec.and_then(|spec| inner.end(key, &Seat::from(spec.next.as_ref()?)));
-        inner.index_declared(key, at.iter().chain(&next).flat_map(End::sources).collect());
+        let ends = || at.iter().chain(&next);
+        let declared = ends().flat_map(End::sources).chain(ends().flat_map(|end| end.targets(key)));
+        inner.index_declared(key, declared.collect());
         let record_is_watched = record.present().is_none_or(|record| {
             let recorded = &record.spec.consumer;
             inner.scope.kinds.contains(&Gvk::new(&recorded.group, &recorded.version, &recorded.kind))

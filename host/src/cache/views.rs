@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Inner, State, StoreId, What, store::place};
 use crate::planner::{
+    claims::Claims,
     offer::Served,
     related,
     snapshot::{Key, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
@@ -24,14 +25,26 @@ const FEW: usize = 20;
 /// A copy at a provider, with the related resources that it declares.
 pub(super) struct End {
     pub(super) provider: ClusterName,
+    /// The copy itself.
+    pub(super) copy: Target,
     pub(super) declared: Vec<related::Declared>,
 }
 
 impl End {
     /// Where the related resources are.
     pub(super) fn sources(&self) -> impl Iterator<Item = Target> {
+        self.declared.iter().map(|one| self.source(one))
+    }
+
+    /// Where one of them is.
+    pub(super) fn source(&self, one: &related::Declared) -> Target {
+        Target::new(self.provider.clone(), one.gvk.clone(), Some(one.namespace.clone()), one.name.clone())
+    }
+
+    /// Where the consumer has them, or somebody else's in their way.
+    pub(super) fn targets(&self, key: &Key) -> impl Iterator<Item = Target> {
         self.declared.iter().map(|one| {
-            Target::new(self.provider.clone(), one.gvk.clone(), Some(one.namespace.clone()), one.name.clone())
+            Target::new(key.consumer.clone(), one.gvk.clone(), key.namespace.clone(), one.target_name.clone())
         })
     }
 }
@@ -144,9 +157,11 @@ impl Inner {
     pub(super) fn end(&self, key: &Key, seat: &Seat<'_>) -> Option<End> {
         let provider = ClusterName::parse(seat.cluster)?;
         let gvk = seat.version.map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
-        let view = self.view(&provider, What::Kind(gvk), key.namespace.as_deref(), &key.copy_name());
-        let declared = related::declared(view.present()?, key).into_iter().take(related::MOST + 1).collect();
-        Some(End { provider, declared })
+        let view = self.view(&provider, What::Kind(gvk.clone()), key.namespace.as_deref(), &key.copy_name());
+        let there = view.present()?;
+        let declared = related::declared(there, key).into_iter().take(related::MOST + 1).collect();
+        let copy = Target::new(provider.clone(), gvk, there.meta.namespace.clone(), there.name().to_owned());
+        Some(End { provider, copy, declared })
     }
 
     pub(super) fn offers(&self, gvk: &Gvk) -> Vec<Arc<Offer>> {
@@ -163,9 +178,11 @@ impl Inner {
     pub(super) fn related(&self, key: &Key, end: &End, needed: &mut Vec<StoreId>) -> Vec<RelatedView> {
         let views = end.declared.iter().map(|declared| {
             let target = StoreId { cluster: key.consumer.clone(), what: What::Related(declared.gvk.clone()) };
+            let source = self.source(end, declared, needed);
             RelatedView {
                 allowed: self.scope.related.contains(&declared.gvk),
-                source: self.source(end, declared, needed),
+                claims: self.claims_on(end, declared, &source),
+                source,
                 target: self.watched(&target, key.namespace.as_deref(), &declared.target_name),
                 declared: declared.clone(),
             }
@@ -181,6 +198,15 @@ impl Inner {
             needed.push(source.clone());
         }
         self.watched(&source, Some(&declared.namespace), &declared.name)
+    }
+
+    /// What copies at the provider have to do with a related resource there.
+    pub(super) fn claims_on(&self, end: &End, declared: &related::Declared, source: &Watched) -> Claims {
+        let there = match source {
+            Watched::View(view) => view.present().map(AsRef::as_ref),
+            Watched::Unwatchable => None,
+        };
+        self.claims(&end.copy, &end.source(declared), there)
     }
 
     pub(super) fn watched(&self, id: &StoreId, namespace: Option<&str>, name: &str) -> Watched {

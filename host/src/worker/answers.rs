@@ -523,7 +523,7 @@ mod tests {
                 namespace: "default".into(),
                 name: "o".into(),
                 filters: vec![],
-                copies: Default::default(),
+                copies: resource_broker_api::broker::Copies::default(),
                 related_namespaces: vec![],
             })
         };

@@ -52,6 +52,8 @@ struct Remembered {
     /// Since when a provider refuses the object without a break, or, while it moves, accepts it.
     judged: HashMap<ClusterName, (bool, Instant)>,
     fit: Option<Instant>,
+    /// Since when sources of related resources are not there, by kind and name at the consumer.
+    missing: HashMap<(Gvk, String), Instant>,
     failures: u32,
     state: State,
 }
@@ -70,6 +72,7 @@ impl Memories {
         let mut memory = remembered.memory.clone();
         memory.since_placed = remembered.placed.map(|placed| placed.elapsed());
         memory.fit = remembered.fit.map(|fit| fit.elapsed());
+        memory.missing = remembered.missing.iter().map(|(name, since)| (name.clone(), since.elapsed())).collect();
         for (cluster, applied) in &mut memory.applied {
             applied.ago = remembered.applied.get(cluster).map(Instant::elapsed).unwrap_or_default();
         }
@@ -120,6 +123,10 @@ impl Memories {
         let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
         remembered.judge(snapshot.consumer.present().and_then(|consumer| consumer.meta.generation), moves, plan);
         remembered.fit = plan.fit.then(|| remembered.fit.unwrap_or_else(Instant::now));
+        remembered.missing.retain(|name, _| plan.missing.contains(name));
+        for name in &plan.missing {
+            remembered.missing.entry(name.clone()).or_insert_with(Instant::now);
+        }
         let had_failure = remembered.memory.failure.is_some();
         remembered.memory.failure = failure_of(fault, remembered.memory.failure.take());
         let related = snapshot.related.iter().chain(&snapshot.related_next);

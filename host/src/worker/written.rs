@@ -79,7 +79,8 @@ impl Writings {
 
     /// Whether a pass failed since an API server denied a write: then that is remembered, and the log has it once.
     pub(super) fn is_denied(&self, key: &WorkKey, there: Option<&Object>, fault: Option<&Fault>) -> bool {
-        let Some(Fault::Failed { failure: Failure { part, reason: reason::FORBIDDEN, message, .. }, .. }) = fault else {
+        let Some(Fault::Failed { failure: Failure { part, reason: reason::FORBIDDEN, message, .. }, .. }) = fault
+        else {
             return false;
         };
         let Some(there) = there else { return false };

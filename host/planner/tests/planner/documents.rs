@@ -11,7 +11,7 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     findings::clip,
-    plan::{Action, CopyRelated, Existing, Marks},
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Marks},
     question::Verdict,
     related::{MOST, document, may_replace},
     snapshot::Target,
@@ -29,6 +29,11 @@ fn request() -> CopyRelated {
         existing: Existing::NoneOfOurs,
         untouched: false,
         keep: false,
+        by: DeclaredBy {
+            copy: Target::new(at(Role::Provider, "nestor"), secret(), Some("there".into()), "hash-www".into()),
+            uid: "uid-copy".into(),
+            is_new: false,
+        },
         marks: Marks::Consumer {
             owner: OwnerReference { uid: "uid-owner".into(), name: "www".into(), ..OwnerReference::default() },
             record: "certificate-www".into(),
@@ -60,7 +65,7 @@ fn a_related_resource_gets_the_consumers_metadata_and_the_providers_content() {
         "metadata": {
             "name": "tls", "namespace": "team",
             "labels": {keys::RELATED_TO: "certificate-www"},
-            "annotations": {keys::RELATED_SOURCE: "uid-source/8"},
+            "annotations": {keys::RELATED_SOURCE: "uid-source/8/uid-copy"},
             "ownerReferences": [{"apiVersion": "", "kind": "", "name": "www", "uid": "uid-owner"}],
         },
         "type": "kubernetes.io/tls",
@@ -80,7 +85,7 @@ fn a_related_resource_that_is_there_keeps_what_others_put_on_it() {
         document(&object(&source(&json!({}))), &request(), Some(&object(&there))).expect("a Secret is copied");
     let metadata = &document["metadata"];
     assert_eq!(metadata["labels"], json!({"mine": "yes", keys::RELATED_TO: "certificate-www"}));
-    assert_eq!(metadata["annotations"], json!({keys::RELATED_SOURCE: "uid-source/8"}));
+    assert_eq!(metadata["annotations"], json!({keys::RELATED_SOURCE: "uid-source/8/uid-copy"}));
     assert_eq!(metadata["finalizers"], json!(["corp.com/mine"]));
     // Whoever changed it in between is not overwritten.
     assert_eq!((&metadata["uid"], &metadata["resourceVersion"]), (&json!("uid-there"), &json!("5")));

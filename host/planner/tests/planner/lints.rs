@@ -10,7 +10,7 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     check::problems,
-    plan::{Action, CopyRelated, Existing, Guard, Marks, Plan},
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Guard, Marks, Plan},
     question::Verdict,
     snapshot::{Snapshot, Target, View},
 };
@@ -90,6 +90,7 @@ fn what_is_written_for_the_consumer_is_written_where_its_object_is() {
             existing: Existing::NoneOfOurs,
             untouched: false,
             keep: false,
+            by: DeclaredBy { copy: copy.clone(), uid: "uid-4".into(), is_new: false },
             marks: Marks::Consumer { owner: OwnerReference::default(), record: "r".into() },
         }))
     };
@@ -183,6 +184,7 @@ fn stages_stay_in_the_brokers_namespace_of_compute() {
         existing: Existing::NoneOfOurs,
         untouched: false,
         keep: true,
+        by: DeclaredBy { copy: placed.key.copy_at(&provider("nestor")), uid: "uid-4".into(), is_new: false },
         marks: Marks::Mirror { id: "m".into(), broker: None },
     }));
     finds(&placed, vec![vec![mirror]], "outside the broker's namespace");

@@ -1,6 +1,7 @@
 //! The planner against a model of the clusters around one object: plans that are written down (`golden`), and what must
 //! hold of any plan (`properties`).
 
+mod claims;
 mod configurations;
 mod deletions;
 mod documents;

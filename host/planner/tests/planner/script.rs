@@ -8,8 +8,9 @@ use resource_broker_api::{
     names::{ClusterName, Gvk},
 };
 use resource_broker_planner::{
+    claims::Owner,
     question::Verdict,
-    snapshot::{Configuration, Failure, Memory, Part, Shape},
+    snapshot::{Configuration, Failure, Memory, Part, Shape, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -108,6 +109,12 @@ struct Changes {
     transformer: Option<String>,
     /// New versions of objects at the provider: `KIND/NAME`; `-KIND/NAME` takes one away.
     sources: Vec<String>,
+    /// Copies of others that declare the same related resources at the provider.
+    rivals: Option<Vec<String>>,
+    /// Whose copy owns them: `this`, `nobody`, or the name of another one.
+    owner: Option<String>,
+    /// Why other copies are not known for a while already.
+    rivals_unread: Option<String>,
     /// Merge patches, by somebody in the consumer cluster, of objects there: `KIND/NAME: patch`.
     beside: BTreeMap<String, Value>,
     /// Objects that the consumer deletes there: `KIND/NAME`.
@@ -262,6 +269,9 @@ fn change(world: &mut World, changes: Changes) {
         filter,
         transformer,
         sources,
+        rivals,
+        owner,
+        rivals_unread,
         beside,
         drop_beside,
         webhook,
@@ -331,6 +341,7 @@ fn change(world: &mut World, changes: Changes) {
             world.put_source(&at, gvk, &name);
         }
     }
+    claim(world, &at, rivals, owner.as_deref(), rivals_unread);
     for (name, patch) in beside {
         let (gvk, name) = named(&name);
         world.edit_beside(gvk, &name, &patch);
@@ -405,6 +416,29 @@ fn change(world: &mut World, changes: Changes) {
         world.memory = Memory::default();
     }
     world.wait(Duration::from_secs_f64(wait));
+}
+
+fn claim(
+    world: &mut World,
+    at: &ClusterName,
+    rivals: Option<Vec<String>>,
+    owner: Option<&str>,
+    unread: Option<String>,
+) {
+    let copy = |name: &str| {
+        let gvk = world.key.gvk.clone();
+        Target::new(at.clone(), gvk, world.key.namespace.clone(), name.to_owned())
+    };
+    let owner = owner.map(|owner| match owner {
+        "this" => Owner::This,
+        "nobody" => Owner::Nobody,
+        other => Owner::Other(copy(other)),
+    });
+    let rivals = rivals.map(|rivals| rivals.iter().map(|rival| copy(rival)).collect());
+    let claims = &mut world.claims;
+    claims.owner = owner.unwrap_or_else(|| claims.owner.clone());
+    claims.rivals = rivals.unwrap_or_else(|| claims.rivals.clone());
+    claims.unread = unread.map(|why| (why, true)).or_else(|| claims.unread.take());
 }
 
 fn change_migration(world: &mut World, orders: BTreeMap<String, String>, patch: Option<&Value>) {

@@ -12,6 +12,7 @@ mod load;
 mod meter;
 mod migrations;
 mod moves;
+mod offers;
 mod operations;
 mod operator;
 mod pair;

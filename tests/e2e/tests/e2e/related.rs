@@ -412,3 +412,231 @@ subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {name}}}]
     gone(&secrets, "web-tls").await;
     Ok(())
 }
+
+/// The Secret under a name at the consumer, and the deletes of it that were asked for since a moment.
+async fn deletes_of(pair: &Pair, name: &str, position: u64) -> Result<Vec<String>> {
+    pair.writes(&pair.consumer.cluster, position, |event| event.verb == "delete" && event.name == name).await
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_object_stays_whatever_a_status_names() -> TestResult {
+    let pair = Pair::new("related-others").await?;
+    let _broker = pair.start().await?;
+    let (orders, secrets) = (pair.consumer.widgets(), pair.consumer.api::<Secret>());
+    with_secret(&pair).await?;
+    let first = secrets.get("web-tls").await?;
+    let position = pair.consumer.cluster.audit_position().await?;
+
+    // Its status names what the first object has, and what is not there at the provider.
+    let copy = pair.placed("thief", &json!({})).await?.name_any();
+    let related = json!({"tls": entry("Secret", "web-tls")});
+    for round in 0..3 {
+        let status = json!({"status": "Available", "message": format!("{round}"), "relatedResources": related});
+        pair.provider.report(&copy, &status).await?;
+        let blocked = until(&orders, "thief", "whose it is", |it| {
+            fails(it, "Synced", reason::RELATED_CONFLICT) && it.data["status"]["message"] == format!("{round}")
+        })
+        .await;
+        assert!(message(&blocked, "Synced").contains("Widget web"), "{}", message(&blocked, "Synced"));
+    }
+    assert_eq!(deletes_of(&pair, "web-tls", position).await?, [""; 0]);
+    assert_eq!(secrets.get("web-tls").await?, first);
+
+    // Nor where the provider has something of that name.
+    make::<Secret>(&pair.provider, json!({"metadata": {"name": "web-tls"}, "stringData": {"key": "stolen"}})).await?;
+    pair.marker().await?;
+    pair.provider.report(&copy, &json!({"status": "Available", "message": "x", "relatedResources": related})).await?;
+    until(&orders, "thief", "the status", |it| it.data["status"]["message"] == "x").await;
+    pair.marker().await?;
+    assert_eq!(secrets.get("web-tls").await?, first);
+    until(&orders, "web", "to be well", is_well).await;
+    assert_eq!(deletes_of(&pair, "web-tls", position).await?, [""; 0]);
+
+    // When the first one is gone, the name is free.
+    pair.consumer.delete("web").await?;
+    gone(&orders, "web").await;
+    until(&secrets, "web-tls", "the other one's", |it| text(it, "key").as_deref() == Some("stolen")).await;
+    until(&orders, "thief", "to be well", is_well).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_object_at_another_provider_stays_too() -> TestResult {
+    let pair = Pair::new("related-others-b").await?;
+    let other = pair.other_provider().await?;
+    pair.provider.offer(pair.name, &json!([{"key": "at", "valueIn": ["here"]}])).await?;
+    other.offer(pair.name, &json!([{"key": "at", "valueIn": ["there"]}])).await?;
+    let _broker = pair.broker(&[&other]).await?.start().await?;
+    let (orders, secrets) = (pair.consumer.widgets(), pair.consumer.api::<Secret>());
+    for (side, name, at) in [(&pair.provider, "web", "here"), (&other, "thief", "there")] {
+        pair.consumer.create(name, &json!({"at": at})).await?;
+        until(&side.widgets(), &pair.copy_name(name), "the copy", |_| true).await;
+    }
+    let source = pair.copy_name("web-tls");
+    make::<Secret>(&pair.provider, json!({"metadata": {"name": source}, "stringData": {"key": "one"}})).await?;
+    let related = |name: &str| json!({"status": "Available", "relatedResources": {"tls": entry("Secret", name)}});
+    pair.provider.report(&pair.copy_name("web"), &related(&source)).await?;
+    let first = until(&secrets, "web-tls", "to come", |_| true).await;
+    let position = pair.consumer.cluster.audit_position().await?;
+
+    other.report(&pair.copy_name("thief"), &related(&source)).await?;
+    until(&orders, "thief", "whose it is", |it| fails(it, "Synced", reason::RELATED_CONFLICT)).await;
+    make::<Secret>(&other, json!({"metadata": {"name": source}, "stringData": {"key": "stolen"}})).await?;
+    other.report(&pair.copy_name("thief"), &related("web-tls")).await?;
+    until(&orders, "thief", "whose it is", |it| message(it, "Synced").contains(&format!("{}/web-tls", pair.name)))
+        .await;
+    assert_eq!(secrets.get("web-tls").await?, first);
+    assert_eq!(deletes_of(&pair, "web-tls", position).await?, [""; 0]);
+    until(&orders, "web", "to be well", is_well).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_two_consumers_copies_name_is_given_to_the_one_that_owns_it() -> TestResult {
+    let pair = Pair::new("related-shared").await?;
+    let other = pair.other_consumer().await?;
+    pair.provider.offer(pair.name, &json!([])).await?;
+    let mut broker = pair.broker(&[&other]).await?.start().await?;
+    let sides = [&pair.consumer, &other];
+    for side in sides {
+        side.create("web", &json!({})).await?;
+        until(&pair.provider.widgets(), &side.copy_name("web"), "the copy", |_| true).await;
+    }
+    let sources = pair.provider.api::<Secret>();
+    make::<Secret>(&pair.provider, json!({"metadata": {"name": "web-tls"}, "stringData": {"key": "one"}})).await?;
+    let related = json!({"status": "Available", "relatedResources": {"tls": entry("Secret", "web-tls")}});
+    for side in sides.into_iter().rev() {
+        // The first to name it is alone, for a moment.
+        pair.provider.report(&side.copy_name("web"), &related).await?;
+        if side.id == other.id {
+            until(&other.api::<Secret>(), "web-tls", "to come", |_| true).await;
+        }
+    }
+    for side in sides {
+        let told =
+            until(&side.widgets(), "web", "that it is ambiguous", |it| fails(it, "Synced", reason::RELATED_AMBIGUOUS))
+                .await;
+        let told = message(&told, "Synced");
+        for part in ["web-tls", "provider#provider", "spec.copies.namespace: PerConsumer", keys::SHARED] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+        let foreign = sides.iter().find(|one| one.id != side.id).expect("two");
+        assert!(!told.contains(&foreign.copy_name("web")), "another consumer is nobody's business: {told}");
+        let told = pair.provider.event(&side.copy_name("web"), reason::RELATED_AMBIGUOUS).await;
+        assert!(told.contains(&foreign.copy_name("web")), "the provider has both: {told}");
+    }
+    let has = |side: &Side, key: &'static str| {
+        let secrets = side.api::<Secret>();
+        async move { until(&secrets, "web-tls", "its bytes", |it| text(it, "key").as_deref() == Some(key)).await }
+    };
+    let (mine, theirs) = (pair.consumer.api::<Secret>(), other.api::<Secret>());
+    assert!(mine.get_opt("web-tls").await?.is_none(), "the other consumer's key");
+
+    // What is in use stays, and does not change any more; also for a broker that begins anew.
+    broker.restart().await?;
+    merge(&sources, "web-tls", &json!({"stringData": {"key": "two"}})).await?;
+    pair.marker().await?;
+    assert!(mine.get_opt("web-tls").await?.is_none());
+    assert_eq!(text(&theirs.get("web-tls").await?, "key").as_deref(), Some("one"));
+
+    // An owner that is no copy says nothing; one that is says whose it is.
+    let owner = |kind: &str, name: &str, uid: &str| {
+        let api_version = if kind == "Pod" { "v1".into() } else { pair.kind.api_version() };
+        json!({"metadata": {"ownerReferences": [{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}]}})
+    };
+    merge(&sources, "web-tls", &owner("Pod", "p", "0")).await?;
+    pair.marker().await?;
+    assert!(mine.get_opt("web-tls").await?.is_none());
+    let copy = pair.provider.widgets().get(&pair.copy_name("web")).await?;
+    merge(&sources, "web-tls", &owner("Widget", &copy.name_any(), &copy.uid().unwrap_or_default())).await?;
+    has(&pair.consumer, "two").await;
+    until(&pair.consumer.widgets(), "web", "to be well", is_well).await;
+    until(&other.widgets(), "web", "whose it is", |it| message(it, "Synced").contains("belongs to")).await;
+    assert_eq!(text(&theirs.get("web-tls").await?, "key").as_deref(), Some("one"));
+
+    // The provider means it for all.
+    merge(&sources, "web-tls", &json!({"metadata": {"annotations": {keys::SHARED: "true"}}})).await?;
+    has(&other, "two").await;
+    until(&other.widgets(), "web", "to be well", is_well).await;
+
+    // One of the two does not name it any more.
+    merge(&sources, "web-tls", &json!({"metadata": {"annotations": null, "ownerReferences": null}})).await?;
+    for side in sides {
+        until(&side.widgets(), "web", "that it is ambiguous", |it| fails(it, "Synced", reason::RELATED_AMBIGUOUS))
+            .await;
+    }
+    pair.provider.report(&other.copy_name("web"), &json!({"status": "Available"})).await?;
+    until(&pair.consumer.widgets(), "web", "to be well", is_well).await;
+    gone(&theirs, "web-tls").await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_in_another_namespace_comes_only_where_the_offer_lists_it() -> TestResult {
+    let pair = Pair::new("related-elsewhere").await?;
+    let _broker = pair.start().await?;
+    let (orders, secrets) = (pair.consumer.widgets(), pair.consumer.api::<Secret>());
+    let admin_key = format!("{}-admin-key", pair.name);
+    let system = Api::<Secret>::namespaced(pair.provider.client.clone(), "kube-system");
+    let secret = json!({"metadata": {"name": admin_key}, "stringData": {"key": "of the provider"}});
+    system.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    let copy = pair.placed("web", &json!({})).await?.name_any();
+    let mut key = entry("Secret", &admin_key);
+    key["namespace"] = "kube-system".into();
+    pair.provider.report(&copy, &json!({"status": "Available", "relatedResources": {"key": key}})).await?;
+
+    let refused = until(&orders, "web", "the refusal", |it| fails(it, "Synced", reason::RELATED_NOT_ALLOWED)).await;
+    for told in [message(&refused, "Synced"), &pair.provider.event(&copy, reason::RELATED_NOT_ALLOWED).await] {
+        for part in ["kube-system", &admin_key, "spec.relatedResources.namespaces", pair.name] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+    }
+    pair.marker().await?;
+    assert!(secrets.get_opt(&admin_key).await?.is_none());
+
+    let listed = json!({"spec": {"relatedResources": {"namespaces": ["kube-system"]}}});
+    merge(&pair.provider.offers(), pair.name, &listed).await?;
+    until(&secrets, &admin_key, "to come", |_| true).await;
+    until(&orders, "web", "to be well", is_well).await;
+
+    // What was given stays; the broker's word is on the order again.
+    merge(&pair.provider.offers(), pair.name, &json!({"spec": {"relatedResources": null}})).await?;
+    until(&orders, "web", "the refusal", |it| fails(it, "Synced", reason::RELATED_NOT_ALLOWED)).await;
+    assert!(secrets.get_opt(&admin_key).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_went_with_its_copy_stays_until_the_copy_is_made_again() -> TestResult {
+    let pair = Pair::new("related-remade").await?;
+    let mut broker = pair.start().await?;
+    let copy = with_secret(&pair).await?;
+    let (secrets, sources) = (pair.consumer.api::<Secret>(), pair.provider.api::<Secret>());
+    let first = secrets.get("web-tls").await?;
+
+    // As the end of a namespace takes them: the Secret a moment before the copy.
+    sources.delete(&pair.copy_name("web-tls"), &DeleteParams::default()).await?;
+    let orders = pair.consumer.widgets();
+    until(&orders, "web", "what is missing", |it| fails(it, "Synced", reason::RELATED_MISSING)).await;
+    pair.provider.delete(&copy.name_any()).await?;
+    until(&pair.provider.widgets(), &copy.name_any(), "another copy", |it| it.uid() != copy.uid()).await;
+    for status in [
+        json!({"status": "Available", "message": "first"}),
+        json!({"status": "Available", "message": "second",
+            "relatedResources": {"tls": entry("Secret", &pair.copy_name("web-tls"))}}),
+    ] {
+        pair.provider.report(&copy.name_any(), &status).await?;
+        until(&orders, "web", "the status", |it| it.data["status"]["message"] == status["message"]).await;
+        pair.marker().await?;
+        assert_eq!(secrets.get("web-tls").await?, first);
+        broker.restart().await?;
+        pair.marker().await?;
+        assert_eq!(secrets.get("web-tls").await?, first);
+    }
+    let secret = json!({"metadata": {"name": pair.copy_name("web-tls")}, "stringData": {"key": "two"}});
+    make::<Secret>(&pair.provider, secret).await?;
+    let renewed = until(&secrets, "web-tls", "the new one", |it| text(it, "key").as_deref() == Some("two")).await;
+    assert_eq!(renewed.uid(), first.uid());
+    until(&orders, "web", "to be well", is_well).await;
+    Ok(())
+}

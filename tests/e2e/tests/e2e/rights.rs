@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use resource_broker_api::{Assignment, Plugin, conditions::reason};
+use resource_broker_api::{AcceptApi, Assignment, Plugin, conditions::reason, keys};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestResult, eventually};
 use serde_json::{Value, json};
 
@@ -273,5 +273,58 @@ async fn a_missing_permission_is_told_and_taken_up_when_it_comes() -> TestResult
     granted.grant(&pair.provider, &["get", "list", "watch", "create", "patch", "delete"], &[]).await?;
     assert_eq!(pair.copy("web").await.data["spec"]["size"], 1);
     until(&orders, "web", "to be in step", |it| is(it, "Synced", "True")).await;
+    Ok(())
+}
+
+/// As the Go broker's own roles have it.
+#[tokio::test]
+async fn without_rights_on_offers_all_else_works_and_nothing_is_tried_for_ever() -> TestResult {
+    let granted = Granted::new("rights-offers").await?;
+    let pair = &granted.pair;
+    let roles = Api::<ClusterRole>::all(pair.provider.client.clone());
+    let name = format!("{}-provider", pair.name);
+    let mut role = roles.get(&name).await?;
+    for rule in role.rules.iter_mut().flatten() {
+        let resources = rule.resources.iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        match resources[..] {
+            ["acceptapis"] => rule.verbs = ["get", "list", "watch"].map(str::to_owned).to_vec(),
+            ["acceptapis/status"] => rule.verbs = vec!["get".to_owned()],
+            _ => {}
+        }
+    }
+    roles.replace(&name, &PostParams::default(), &role).await?;
+    let offers = Api::<AcceptApi>::default_namespaced(pair.provider.cluster.client_as(&granted.account, &[]).await?);
+    pair.provider.offer(pair.name, &json!([])).await?;
+    let held = json!({"metadata": {"finalizers": [keys::ACCEPT_API_FINALIZER]}});
+    pair.provider.offers().patch(pair.name, &PatchParams::default(), &Patch::Merge(&held)).await?;
+    eventually("the smaller role to be at work", PATIENCE, || async {
+        let refused = offers.patch(pair.name, &PatchParams::default(), &Patch::Merge(&held)).await;
+        ensure!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403), "{refused:?}");
+        Ok(())
+    })
+    .await;
+
+    let broker = granted.broker(Planes::shared().await)?.start().await?;
+    for name in ["web", "other"] {
+        let copy = pair.placed(name, &json!({})).await?.name_any();
+        pair.provider.report(&copy, &json!({"status": "Available"})).await?;
+        until(&pair.consumer.widgets(), name, "to be well", is_well).await;
+    }
+    pair.consumer.delete("other").await?;
+    gone(&pair.consumer.widgets(), "other").await;
+    let is_offers = |event: &AuditEvent| event.resource == "acceptapis" && event.name == pair.name;
+    let denied = granted.denied(is_offers).await?;
+    assert_eq!(denied.len(), 2, "the status once and the finalizer once: {denied:#?}");
+    let logs = broker.logs()?;
+    assert_eq!(logs.matches("the broker may not write this").count(), 1, "{logs}");
+
+    // Another try when somebody changes the offer, and one alone.
+    pair.provider.offer(pair.name, &json!([{"key": "size", "boundary": {"max": 5}}])).await?;
+    eventually("another try", PATIENCE, || async {
+        let denied = granted.denied(is_offers).await?;
+        ensure!(denied.len() == 4, "{denied:#?}");
+        Ok(())
+    })
+    .await;
     Ok(())
 }

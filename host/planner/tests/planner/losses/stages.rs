@@ -7,7 +7,7 @@ use resource_broker_api::broker::{MigrationState, StageState};
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
-use resource_broker_planner::plan::{Action, CopyRelated, Existing, Marks};
+use resource_broker_planner::plan::{Action, CopyRelated, DeclaredBy, Existing, Marks};
 use resource_broker_planner::question::Outcome;
 use resource_broker_planner::snapshot::Target;
 use resource_broker_planner::{migrate, plan, related};
@@ -197,7 +197,8 @@ fn mirror() -> CopyRelated {
     let target = Target::new(world.key.consumer.clone(), Gvk::new("core", "v1", "Secret"), None, "to-tls".into());
     let marks = Marks::Mirror { id: "m1".into(), broker: None };
     let source = target.clone();
-    CopyRelated { source, target, existing: Existing::Unknown, untouched: false, keep: true, marks }
+    let by = DeclaredBy { copy: source.clone(), uid: "uid-4".into(), is_new: false };
+    CopyRelated { source, target, existing: Existing::Unknown, untouched: false, keep: true, by, marks }
 }
 
 #[test]

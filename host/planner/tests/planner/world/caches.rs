@@ -112,6 +112,7 @@ impl World {
             allowed: self.allowed.contains(declared.gvk.kind.as_str()),
             source: watched(&self.sources, source),
             target: watched(&self.targets, target),
+            claims: self.claims.clone(),
             declared,
         }
     }
@@ -190,7 +191,7 @@ fn offer((provider, namespace, name): &OfferName) -> Offer {
         name: name.clone(),
         filters: Vec::new(),
         copies: resource_broker_api::broker::Copies::default(),
-        related_namespaces: Vec::new(),
+        related_namespaces: vec!["vault".into()],
     }
 }
 

@@ -166,6 +166,7 @@ impl World {
                     Watched::View(view(source, self.sources.unread.as_ref()))
                 },
                 there: view(there, self.compute.unread.as_ref()),
+                claims: self.claims.clone(),
                 declared,
             }
         })

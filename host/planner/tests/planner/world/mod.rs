@@ -25,6 +25,7 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
+    claims::Claims,
     question::Verdict,
     snapshot::{Configuration, Key, Limits, Memory, MigrationRecord, Record, Shape},
 };
@@ -98,6 +99,8 @@ pub(crate) struct World {
     /// Objects beside the consumer object, by kind and name.
     pub(crate) beside: BTreeMap<(Gvk, String), Value>,
     pub(crate) allowed: BTreeSet<&'static str>,
+    /// What other copies at the providers have to do with related resources there.
+    pub(crate) claims: Claims,
     pub(crate) sources: Ends,
     pub(crate) targets: Ends,
     pub(crate) filter: Plugin,
@@ -177,6 +180,7 @@ impl World {
             providers: BTreeMap::new(),
             beside: BTreeMap::new(),
             allowed: BTreeSet::from(["Secret", "ConfigMap"]),
+            claims: Claims::default(),
             sources: Ends::default(),
             targets: Ends::default(),
             filter: Plugin::Works,
@@ -210,7 +214,9 @@ impl World {
 
     fn metadata(&mut self, name: &str, namespace: Option<&str>) -> Value {
         let (uid, version) = (format!("uid-{}", self.next()), self.counter.to_string());
-        let mut metadata = json!({"name": name, "uid": uid, "resourceVersion": version, "generation": 1});
+        let mut metadata = json!({
+            "name": name, "uid": uid, "resourceVersion": version, "generation": 1, "creationTimestamp": Time(self.now),
+        });
         if let Some(namespace) = namespace {
             metadata["namespace"] = namespace.into();
         }
@@ -241,8 +247,8 @@ impl World {
                 *lasted += time;
             }
         }
-        if let Some(fit) = &mut self.memory.fit {
-            *fit += time;
+        for lasted in self.memory.fit.iter_mut().chain(self.memory.missing.values_mut()) {
+            *lasted += time;
         }
     }
 

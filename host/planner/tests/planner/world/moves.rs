@@ -200,6 +200,10 @@ impl World {
             }
         }
         self.memory.fit = plan.fit.then(|| self.memory.fit.unwrap_or_default());
+        self.memory.missing.retain(|name, _| plan.missing.contains(name));
+        for name in &plan.missing {
+            self.memory.missing.entry(name.clone()).or_default();
+        }
     }
 
     /// What is known of the Migration as history.

@@ -424,7 +424,8 @@ impl World {
             Existing::Unknown => there.clone().filter(|there| related::may_replace(there, &request.marks)),
         };
         let Some(source) = self.there(&request.source).map(object) else {
-            if let Some(there) = known.filter(|_| !request.keep) {
+            if let Some(there) = known.filter(|there| related::may_take_away(there, request)) {
+                self.guard(&[Guard::Lives(request.by.copy.clone(), request.by.uid.clone())])?;
                 self.remove(&request.target, there.uid())?;
             }
             let message = format!("{} is declared, but it is not there", request.source);
@@ -434,8 +435,7 @@ impl World {
             (Existing::Unknown, Some(there)) => !there.touched_by_others,
             _ => request.untouched,
         };
-        let mark = related::source_mark(&source);
-        if untouched && known.is_some_and(|there| there.annotation(keys::RELATED_SOURCE) == Some(mark.as_str())) {
+        if untouched && known.is_some_and(|there| related::is_of(&there, &source)) {
             return Ok(false);
         }
         if there.as_ref().is_some_and(|there| !related::may_replace(there, &request.marks)) {

@@ -4,7 +4,6 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use resource_broker_api::broker::{MigrationState, StageState};
 use resource_broker_api::conditions::reason;
-use resource_broker_api::keys;
 use resource_broker_harness::{TestKind, TestResult};
 use serde_json::json;
 
