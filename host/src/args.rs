@@ -33,6 +33,7 @@ use self::{
 use crate::{
     admin::Bind,
     cache::Compute,
+    cluster_command::ClusterArgs,
     crds::CrdsArgs,
     kubeconfig::{Access, Place, Proxy, Reader, Source},
     migrate_command::MigrateArgs,
@@ -58,6 +59,8 @@ pub enum Invocation {
     Plugin(Box<PluginArgs>),
     /// Show migrations or give one an order, in the coordination cluster that is reached so.
     Migrate(Box<MigrateArgs>, Access),
+    /// Show clusters or decide about one, in the coordination cluster that is reached so.
+    Cluster(Box<ClusterArgs>, Access),
     /// Print this text (help or version) and end well.
     Print(String),
 }
@@ -168,6 +171,12 @@ pub fn parse(line: impl IntoIterator<Item = OsString>, environment: &Environment
             let place = args.place();
             let access = access(place.kubeconfig.as_deref(), place.context.as_deref(), environment)?;
             Ok(Invocation::Migrate(args, access))
+        }
+        Some(RawCommand::Cluster(args)) => {
+            args.check().map_err(UsageError)?;
+            let place = args.place();
+            let access = access(place.kubeconfig.as_deref(), place.context.as_deref(), environment)?;
+            Ok(Invocation::Cluster(args, access))
         }
         None => Ok(Invocation::Run(Box::new(options(&raw.flags, environment)?))),
     }

@@ -1,32 +1,48 @@
 //! Keeps the clusters as the kubeconfigs say: looks at the sources every few seconds and attaches, rotates, detaches.
 //!
-//! A cluster is its name. Changed credentials are the same cluster with new clients; a kubeconfig that cannot be read
-//! leaves its clusters as they were; one that is gone twice in a row detaches them. Nothing is ever deleted in or because
-//! of a cluster that is detached. Each cluster is connected by a task of its own, since a kubeconfig may name a plugin
-//! that takes its time.
+//! A name in a kubeconfig is not a cluster: each one that is named is connected, asked who it is (`fingerprint`), and then
+//! `decide` says under which name it is attached, or why not. Changed credentials are the same cluster with new clients, once
+//! it has said with them that it is the same; a kubeconfig that cannot be read leaves its clusters as they were; one that is gone
+//! twice in a row detaches them, unless another kubeconfig names the same cluster. Nothing is ever deleted in or because of a
+//! cluster that is detached or refused. Each cluster is connected by a task of its own, since a kubeconfig may name a plugin that
+//! takes its time, and another task asks it again who it is whenever that may have changed.
+
+mod decide;
+mod follow;
+mod register;
+mod removal;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
 use resource_broker_api::names::{ClusterName, Role};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
 
+use self::{
+    decide::{Kind, Named, Refusal, Verdict},
+    follow::{Followed, Report},
+};
 use crate::{
     admin::Check,
+    cache::Directory,
+    fingerprint::Look,
     kubeconfig::{Digest, Found, Problem, Proxy, Reader, Reading, Source},
     metrics::Metrics,
+    planner::snapshot::Identity,
     transport::{ClientError, Health},
 };
 
 pub use crate::transport::Cluster;
+pub use register::Register;
 
 /// How often the sources are looked at.
 pub const POLL: Duration = Duration::from_secs(2);
@@ -39,14 +55,22 @@ const RETRY: Duration = Duration::from_mins(1);
 const EXPIRY_MARGIN_SECONDS: i64 = 120;
 /// How many events may wait to be read.
 const EVENTS: usize = 64;
+/// How long others wait for the first answer of a cluster that may be the same as they.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How often a cluster that is not attached is asked again who it is.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// A cluster came or went. Rotated credentials are no event: see [`Cluster::watch_client`].
 #[derive(Clone, Debug)]
 pub enum ClusterEvent {
     /// A cluster is there. It need not answer yet.
     Attached(Arc<Cluster>),
-    /// Its kubeconfig is gone. Let go of everything that concerns it, and delete nothing.
+    /// Its kubeconfig is gone, or names another cluster now. Let go of everything that concerns it, and delete nothing.
     Detached(ClusterName),
+    /// Which clusters stand behind the names from now on.
+    Identified(BTreeMap<ClusterName, Identity>),
+    /// Of every cluster that was there from the start it has been decided whether it is attached. Comes once.
+    Settled,
 }
 
 /// Why the clusters could not be started.
@@ -65,13 +89,25 @@ pub enum StartError {
     },
 }
 
+/// Makes the clients of a cluster.
+pub type Connect =
+    Arc<dyn Fn(ClusterName, kube::Config) -> BoxFuture<'static, Result<Arc<Cluster>, ClientError>> + Send + Sync>;
+
 /// How the sources are looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// How often, usually [`POLL`].
     pub poll: Duration,
     /// The environment's proxy.
     pub proxy: Proxy,
+    /// How clusters other than coordination are connected, usually [`connect`].
+    pub connect: Connect,
+}
+
+/// Connects as kubeconfigs say.
+pub fn connect(metrics: &Metrics) -> Connect {
+    let metrics = metrics.clone();
+    Arc::new(move |name, config| Box::pin(Cluster::connect(name, config, metrics.clone())))
 }
 
 /// All clusters that the sources name, kept up to date in the background until dropped.
@@ -79,6 +115,8 @@ pub struct Settings {
 pub struct ClusterSet {
     view: Arc<RwLock<View>>,
     coordination: Arc<Cluster>,
+    directory: watch::Sender<Option<Arc<Directory>>>,
+    changed: watch::Receiver<u64>,
     keeper: AbortHandle,
 }
 
@@ -86,12 +124,36 @@ pub struct ClusterSet {
 struct View {
     clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     problems: Vec<Problem>,
+    standings: Vec<Standing>,
+}
+
+/// How it is with one cluster that a kubeconfig names.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// What the kubeconfig calls it.
+    pub named: ClusterName,
+    /// What records call it; the same, unless it is a known cluster under a new name.
+    pub name: ClusterName,
+    /// The kubeconfig.
+    pub origin: String,
+    /// Why it is not attached: a reason for a condition, and words for people.
+    pub refused: Option<(&'static str, String)>,
+    /// Whether it is attached.
+    pub attached: bool,
+    /// Why its identity cannot be watched over.
+    pub warning: Option<String>,
+    /// What it is known by now, where it said that.
+    pub found: Option<String>,
+    /// What records are to know it by, where it is certain that it is that cluster.
+    pub fingerprint: Option<String>,
+    /// The way to it, while there is one.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 impl ClusterSet {
     /// Connects to the coordination cluster, and starts looking for the others. `sources` must hold one of the
-    /// coordination role. The receiver gets every other cluster as it comes and goes, compute included; when it is
-    /// dropped, the set stays as it is.
+    /// coordination role. The receiver gets every other cluster as it comes and goes, compute included, once [`Self::inform`] was
+    /// called; when it is dropped, the set stays as it is.
     pub async fn start(
         sources: Vec<Source>,
         settings: Settings,
@@ -106,18 +168,35 @@ impl ClusterSet {
 
         let view = Arc::new(RwLock::new(View::default()));
         let (events, receiver) = mpsc::channel(EVENTS);
+        let (directory, known) = watch::channel(None);
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (revision, changed) = watch::channel(0);
         let mut keeper = Keeper {
             sources,
             poll: settings.poll,
-            entries: BTreeMap::from([(name, Entry::attached(&found, coordination.clone()))]),
+            connect: settings.connect,
+            coordination: coordination.clone(),
+            entries: BTreeMap::from([(name, Entry::coordination(&found))]),
+            seats: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            directory: None,
+            answered: 0,
+            settled: false,
             connecting: JoinSet::new(),
+            reports,
             events,
+            revision,
             view: view.clone(),
             metrics,
         };
         keeper.settle_reading(&reading).await;
-        let keeper = tokio::spawn(keeper.run()).abort_handle();
-        Ok((Self { view, coordination, keeper }, receiver))
+        let keeper = tokio::spawn(keeper.run(known, reported)).abort_handle();
+        Ok((Self { view, coordination, directory, changed, keeper }, receiver))
+    }
+
+    /// What records say of clusters. Before the first call none is attached.
+    pub fn inform(&self, directory: Directory) {
+        self.directory.send_replace(Some(Arc::new(directory)));
     }
 
     /// The coordination cluster, which is there from start to end.
@@ -140,17 +219,29 @@ impl ClusterSet {
         self.view().problems.clone()
     }
 
+    /// How it is with each cluster that a kubeconfig names, but for coordination.
+    pub fn standings(&self) -> Vec<Standing> {
+        self.view().standings.clone()
+    }
+
+    /// Changes whenever [`Self::standings`] may have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.clone()
+    }
+
     /// A line for each cluster and each problem. Only the coordination cluster is required.
     pub fn checks(&self) -> Vec<Check> {
         let view = self.view();
-        let clusters = view.clusters.values().map(|cluster| check(cluster));
+        let mut checks = vec![check(self.coordination.name(), &self.coordination)];
+        checks.extend(view.standings.iter().flat_map(Standing::checks));
+        checks.sort_by(|one, other| one.name.cmp(&other.name));
         let problems = view.problems.iter().map(|problem| Check {
             name: format!("{} kubeconfig {}", problem.role, problem.place),
             ok: false,
             required: false,
             detail: problem.what.clone(),
         });
-        clusters.chain(problems).collect()
+        checks.into_iter().chain(problems).collect()
     }
 
     fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {
@@ -165,16 +256,51 @@ impl Drop for ClusterSet {
     }
 }
 
-fn check(cluster: &Cluster) -> Check {
+impl Standing {
+    fn checks(&self) -> Vec<Check> {
+        let line = |name: &ClusterName, detail: String| Check {
+            name: format!("cluster {name}"),
+            ok: false,
+            required: false,
+            detail,
+        };
+        if let Some((_, why)) = &self.refused {
+            return vec![line(&self.named, format!("not attached: {why}"))];
+        }
+        let Some(cluster) = &self.cluster else { return Vec::new() };
+        let mut checks = vec![check(&self.name, cluster)];
+        if !self.attached && checks[0].ok {
+            checks[0] = line(&self.named, "which cluster this is has not been read yet".to_owned());
+        }
+        if self.attached && self.name != self.named {
+            checks.push(line(&self.named, self.renamed()));
+        }
+        checks
+    }
+
+    /// What people are told of a known cluster with a new name.
+    pub fn renamed(&self) -> String {
+        format!(
+            "it is {}, and goes on under that name, which records and copies have; to have kubeconfigs call it {} from now on, say \
+             so: resource-broker cluster rename {} {}",
+            self.name, self.named.name, self.name, self.named.name
+        )
+    }
+}
+
+fn check(name: &ClusterName, cluster: &Cluster) -> Check {
     let health = cluster.health().borrow().clone();
     let (ok, detail) = match health {
+        Health::Up if !cluster.is_proven() => {
+            (false, "it answers again; whether it is still the same cluster is being read".to_owned())
+        }
         Health::Up => (true, String::new()),
         Health::Unknown => (false, "not asked yet".to_owned()),
         Health::Refused => (false, "it does not know our credentials (401); renew its kubeconfig".to_owned()),
         Health::Down { since, cause } => (false, format!("no answer since {since}: {cause}")),
     };
-    let required = cluster.name().role == Role::Coordination;
-    Check { name: format!("cluster {}", cluster.name()), ok, required, detail }
+    let required = name.role == Role::Coordination;
+    Check { name: format!("cluster {name}"), ok, required, detail }
 }
 
 fn coordination(reading: &Reading) -> Result<(ClusterName, Found), StartError> {
@@ -186,13 +312,14 @@ fn coordination(reading: &Reading) -> Result<(ClusterName, Found), StartError> {
     Err(StartError::Coordination(what))
 }
 
-/// What the keeper knows of one cluster.
+/// What the keeper knows of one cluster that a kubeconfig names.
 struct Entry {
     /// The file that named it.
     origin: String,
     /// What its clients are made from, or are being made from.
     digest: Digest,
-    cluster: Option<Arc<Cluster>>,
+    /// The way to it that was made last.
+    link: Option<Link>,
     /// A task is making its clients.
     busy: bool,
     /// How often in a row it was named by nothing.
@@ -201,6 +328,28 @@ struct Entry {
     failed: Option<String>,
     /// When making clients was last begun.
     tried: Instant,
+    /// What was decided about it.
+    verdict: Verdict,
+}
+
+/// A way to a cluster, and what the cluster said of itself there.
+#[derive(Clone)]
+struct Link {
+    followed: Arc<Followed>,
+    look: Option<Look>,
+    /// The number of that look.
+    number: u64,
+    /// Its place in the order in which clusters answered.
+    order: u64,
+    since: Instant,
+    asked: Instant,
+}
+
+/// An attached cluster.
+struct Seat {
+    followed: Arc<Followed>,
+    /// The kubeconfig's name for it.
+    by: ClusterName,
 }
 
 impl Entry {
@@ -209,31 +358,42 @@ impl Entry {
         Self {
             origin: origin.to_owned(),
             digest: Digest::default(),
-            cluster: None,
+            link: None,
             busy: false,
             missing: 0,
             failed: None,
             tried: Instant::now(),
+            verdict: Verdict::Wait,
         }
     }
 
-    fn attached(found: &Found, cluster: Arc<Cluster>) -> Self {
-        Self { digest: found.digest, cluster: Some(cluster), ..Self::new(&found.origin) }
+    fn coordination(found: &Found) -> Self {
+        Self { digest: found.digest, ..Self::new(&found.origin) }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.missing >= MISSING
     }
 
     /// Whether clients are to be made from `found` now.
-    fn is_due(&self, found: &Found) -> bool {
+    fn is_due(&self, found: &Found, expires: Option<i64>) -> bool {
         let rested = self.tried.elapsed() >= RETRY;
-        !self.busy && (self.digest != found.digest || (rested && (self.failed.is_some() || self.expires_soon())))
+        let soon = Timestamp::now().as_second() + EXPIRY_MARGIN_SECONDS;
+        let expires_soon = expires.is_some_and(|at| at < soon);
+        !self.busy && (self.digest != found.digest || (rested && (self.failed.is_some() || expires_soon)))
     }
 
-    fn expires_soon(&self) -> bool {
-        let soon = Timestamp::now().as_second() + EXPIRY_MARGIN_SECONDS;
-        self.cluster.as_ref().and_then(|cluster| cluster.expires()).is_some_and(|at| at < soon)
+    /// It may still turn out to be any cluster.
+    fn is_open(&self) -> bool {
+        let silent = match &self.link {
+            None => self.failed.is_none(),
+            Some(link) => link.look.is_none() || matches!(link.look, Some(Look::Silent(_))),
+        };
+        silent && self.link.as_ref().map_or(self.tried, |link| link.since).elapsed() < FIRST_LOOK
     }
 }
 
-/// What a connecting task brings back: a cluster that is new, or nothing where one was rotated.
+/// What a connecting task brings back: a way to a cluster, or nothing where coordination got new credentials.
 type Connected = (ClusterName, Result<Option<Arc<Cluster>>, ClientError>);
 
 /// The sources and what is remembered of their contents.
@@ -258,15 +418,32 @@ impl Sources {
 struct Keeper {
     sources: Arc<Sources>,
     poll: Duration,
+    connect: Connect,
+    coordination: Arc<Cluster>,
+    /// What kubeconfigs name, by what they call it.
     entries: BTreeMap<ClusterName, Entry>,
+    /// What is attached, by what records call it.
+    seats: BTreeMap<ClusterName, Seat>,
+    /// What was published last.
+    identities: BTreeMap<ClusterName, Identity>,
+    directory: Option<Arc<Directory>>,
+    /// How many clusters have answered.
+    answered: u64,
+    settled: bool,
     connecting: JoinSet<Connected>,
+    reports: mpsc::UnboundedSender<Report>,
     events: mpsc::Sender<ClusterEvent>,
+    revision: watch::Sender<u64>,
     view: Arc<RwLock<View>>,
     metrics: Metrics,
 }
 
 impl Keeper {
-    async fn run(mut self) {
+    async fn run(
+        mut self,
+        mut known: watch::Receiver<Option<Arc<Directory>>>,
+        mut reported: mpsc::UnboundedReceiver<Report>,
+    ) {
         let mut ticks = tokio::time::interval_at(Instant::now() + self.poll, self.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -276,7 +453,12 @@ impl Keeper {
                         self.settle_reading(&reading).await;
                     }
                 }
-                Some(Ok((name, outcome))) = self.connecting.join_next() => self.settle_connected(name, outcome).await,
+                Some(Ok((name, outcome))) = self.connecting.join_next() => self.settle_connected(&name, outcome).await,
+                Some(report) = reported.recv() => self.settle_report(report).await,
+                Ok(()) = known.changed() => {
+                    self.directory.clone_from(&known.borrow_and_update());
+                    self.decide().await;
+                }
             }
         }
     }
@@ -288,57 +470,75 @@ impl Keeper {
         }
         for name in self.entries.keys().cloned().collect::<Vec<_>>() {
             if !reading.found.contains_key(&name) {
-                self.miss(&name, reading).await;
+                self.miss(&name, reading);
             }
         }
+        for entry in self.entries.values_mut() {
+            if let (Verdict::Refuse(_), Some(link)) = (&entry.verdict, &mut entry.link)
+                && link.asked.elapsed() >= LOOK_AGAIN
+            {
+                link.asked = Instant::now();
+                link.followed.cluster.suspect();
+            }
+        }
+        self.decide().await;
         self.publish(reading.problems.clone());
     }
 
     fn want(&mut self, name: &ClusterName, found: &Found) {
         let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry::new(&found.origin));
         entry.missing = 0;
-        if !entry.is_due(found) {
+        let expires = match name.role {
+            Role::Coordination => self.coordination.expires(),
+            _ => entry.link.as_ref().and_then(|link| link.followed.cluster.expires()),
+        };
+        if !entry.is_due(found, expires) {
             return;
         }
         entry.origin.clone_from(&found.origin);
         entry.digest = found.digest;
         entry.busy = true;
         entry.tried = Instant::now();
-        let (name, config, metrics) = (name.clone(), (*found.config).clone(), self.metrics.clone());
-        let existing = entry.cluster.clone();
-        self.connecting.spawn(async move {
-            let outcome = match existing {
-                Some(cluster) => cluster.rotate(config).await.map(|()| None),
-                None => Cluster::connect(name.clone(), config, metrics).await.map(Some),
-            };
-            (name, outcome)
-        });
+        let (name, config) = (name.clone(), (*found.config).clone());
+        if name.role == Role::Coordination {
+            let coordination = self.coordination.clone();
+            self.connecting.spawn(async move { (name, coordination.rotate(config).await.map(|()| None)) });
+            return;
+        }
+        // Who answers there is seen before anything goes there.
+        let connecting = (self.connect)(name.clone(), config);
+        self.connecting.spawn(async move { (name, connecting.await.map(Some)) });
     }
 
-    async fn miss(&mut self, name: &ClusterName, reading: &Reading) {
+    fn miss(&mut self, name: &ClusterName, reading: &Reading) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         // Coordination and compute are given once; a vanished file does not take them from a running broker.
-        let fixed = matches!(name.role, Role::Coordination | Role::Compute) && entry.cluster.is_some();
+        let fixed = match name.role {
+            Role::Coordination => true,
+            Role::Compute => entry.link.is_some(),
+            Role::Consumer | Role::Provider => false,
+        };
         if fixed || reading.keeps(name, &entry.origin) {
             entry.missing = 0;
             return;
         }
-        entry.missing += 1;
-        if entry.missing < MISSING || entry.busy {
-            return;
-        }
-        if let Some(Entry { cluster: Some(_), origin, .. }) = self.entries.remove(name) {
-            tracing::info!(cluster = %name, kubeconfig = origin, "cluster detached: its kubeconfig is gone");
-            self.metrics.forget_cluster(name);
-            // Whoever is told finds it gone.
-            self.publish_clusters();
-            // A receiver that is gone wants to know nothing any more.
-            let _ = self.events.send(ClusterEvent::Detached(name.clone())).await;
+        entry.missing = entry.missing.saturating_add(1);
+        let (gone, busy) = (entry.is_gone(), entry.busy);
+        // Another kubeconfig may name the same cluster: that has to be known first.
+        let open = self.entries.iter().any(|(other, entry)| {
+            other != name
+                && other.role == name.role
+                && !entry.is_gone()
+                && entry.verdict == Verdict::Wait
+                && entry.is_open()
+        });
+        if gone && !busy && !open {
+            self.entries.remove(name);
         }
     }
 
-    async fn settle_connected(&mut self, name: ClusterName, outcome: Result<Option<Arc<Cluster>>, ClientError>) {
-        let Some(entry) = self.entries.get_mut(&name) else { return };
+    async fn settle_connected(&mut self, name: &ClusterName, outcome: Result<Option<Arc<Cluster>>, ClientError>) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
         entry.busy = false;
         match outcome {
             Err(error) => entry.failed = Some(error.to_string()),
@@ -348,14 +548,193 @@ impl Keeper {
             }
             Ok(Some(cluster)) => {
                 entry.failed = None;
-                entry.cluster = Some(cluster.clone());
-                tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster attached");
-                // Whoever is told of it looks it up at once, to watch it.
-                self.publish_clusters();
-                let _ = self.events.send(ClusterEvent::Attached(cluster)).await;
+                let expected = self.directory.as_ref().map(|directory| decide::expected(directory, name));
+                let followed = Followed::new(cluster, expected, self.reports.clone());
+                let now = Instant::now();
+                // What was said before counts until it is said again; nothing goes there before.
+                let before = entry.link.take();
+                let (look, order) = before.map_or((None, u64::MAX), |link| (link.look, link.order));
+                entry.link = Some(Link { followed, look, number: 0, order, since: now, asked: now });
             }
         }
+        self.decide().await;
+    }
+
+    async fn settle_report(&mut self, report: Report) {
+        let Some(link) = self
+            .entries
+            .values_mut()
+            .filter_map(|entry| entry.link.as_mut())
+            .find(|link| link.followed.id == report.id)
+        else {
+            return;
+        };
+        // Something was asked since, and the answer to that is on its way.
+        if report.number != link.followed.cluster.looks_asked() {
+            return;
+        }
+        if let Look::Silent(why) = &report.look {
+            tracing::debug!(cluster = %link.followed.cluster.name(), why, "it cannot be read yet which cluster this is");
+            // What it said before it fell silent still counts.
+            link.look.get_or_insert(report.look);
+        } else {
+            link.look = Some(report.look);
+            link.number = report.number;
+            if link.order == u64::MAX {
+                link.order = self.answered;
+                self.answered += 1;
+            }
+        }
+        self.decide().await;
+    }
+
+    /// Attaches, goes on with other credentials, and detaches, as is decided now.
+    async fn decide(&mut self) {
+        let Some(directory) = self.directory.clone() else {
+            self.publish_clusters();
+            return;
+        };
+        for (name, entry) in &self.entries {
+            if let Some(link) = &entry.link {
+                link.followed.expect(decide::expected(&directory, name), link.look.as_ref());
+            }
+        }
+        let named = |(name, entry): (&ClusterName, &Entry)| {
+            let serves = self.seats.iter().find(|(_, seat)| seat.by == *name).map(|(served, _)| served.clone());
+            let link = entry.link.as_ref();
+            let named = Named {
+                look: link.and_then(|link| link.look.clone()),
+                order: link.map_or(u64::MAX, |link| link.order),
+                gone: entry.is_gone(),
+                serves,
+                had_time: !entry.is_open(),
+            };
+            (name.clone(), named)
+        };
+        let all: BTreeMap<ClusterName, Named> =
+            self.entries.iter().filter(|(name, _)| name.role != Role::Coordination).map(named).collect();
+        let verdicts = decide::decide(&directory, &all);
+        let identities = decide::identities(&directory, &verdicts);
+        for (name, verdict) in verdicts {
+            self.take_note(&name, verdict);
+        }
+        if identities != self.identities {
+            self.identities.clone_from(&identities);
+            // A receiver that is gone wants to know nothing any more.
+            let _ = self.events.send(ClusterEvent::Identified(identities)).await;
+        }
+        let attached = self.seat();
+        self.let_clean(&directory);
+        let served: BTreeSet<ClusterName> = self
+            .entries
+            .values()
+            .filter_map(|entry| match &entry.verdict {
+                Verdict::Serve { name, .. } if entry.link.is_some() => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        let leaving: Vec<ClusterName> = self.seats.keys().filter(|name| !served.contains(*name)).cloned().collect();
+        for name in &leaving {
+            self.seats.remove(name);
+            tracing::info!(cluster = %name, "cluster detached: no kubeconfig names it any more, or only one that names another now");
+            self.metrics.forget_cluster(name);
+        }
+        // Whoever is told looks it up at once.
         self.publish_clusters();
+        for name in leaving {
+            let _ = self.events.send(ClusterEvent::Detached(name)).await;
+        }
+        for cluster in attached {
+            let _ = self.events.send(ClusterEvent::Attached(cluster)).await;
+        }
+        let open = self
+            .entries
+            .iter()
+            .any(|(name, entry)| name.role != Role::Coordination && entry.verdict == Verdict::Wait && entry.is_open());
+        if !self.settled && !open {
+            self.settled = true;
+            let _ = self.events.send(ClusterEvent::Settled).await;
+        }
+    }
+
+    /// Keeps what was decided about a cluster, and says what is news.
+    fn take_note(&mut self, name: &ClusterName, verdict: Verdict) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let before = std::mem::replace(&mut entry.verdict, verdict);
+        let kubeconfig = &entry.origin;
+        match (&entry.verdict, &before) {
+            (Verdict::Refuse(now), before) if *before != entry.verdict => {
+                tracing::error!(cluster = %name, kubeconfig, why = now.why, "cluster not attached");
+            }
+            (Verdict::Serve { warning: Some(warning), .. }, before) if !matches!(before, Verdict::Serve { warning: Some(told), .. } if told == warning) =>
+            {
+                tracing::warn!(cluster = %name, kubeconfig, warning, "which cluster this is cannot be told");
+            }
+            _ => {}
+        }
+        if let Verdict::Serve { name: known_as, .. } = &entry.verdict
+            && known_as != name
+            && !matches!(&before, Verdict::Serve { name: before, .. } if before == known_as)
+        {
+            tracing::warn!(
+                cluster = %known_as, kubeconfig, called = name.name,
+                "a known cluster under a new name; it goes on under the recorded one"
+            );
+        }
+    }
+
+    /// Gives every cluster that is to be attached its place; those that are new.
+    fn seat(&mut self) -> Vec<Arc<Cluster>> {
+        let mut attached = Vec::new();
+        for (by, entry) in &mut self.entries {
+            let (Verdict::Serve { name, proven, .. }, Some(link)) = (&entry.verdict, &mut entry.link) else { continue };
+            match self.seats.get_mut(name) {
+                None => {
+                    if link.followed.cluster.name() != name {
+                        let cluster = link.followed.cluster.under(name.clone());
+                        self.metrics.forget_cluster(by);
+                        link.followed = Followed::new(cluster, Some(link.followed.expected()), self.reports.clone());
+                        link.followed.cluster.vouch();
+                        link.number = 0;
+                    }
+                    tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster attached");
+                    self.seats.insert(name.clone(), Seat { followed: link.followed.clone(), by: by.clone() });
+                    attached.push(link.followed.cluster.clone());
+                }
+                Some(seat) if seat.followed.id == link.followed.id => seat.by = by.clone(),
+                // What was there goes on until it is certain who answers with the new credentials.
+                Some(_) if !*proven || link.number == 0 => continue,
+                Some(seat) => {
+                    seat.followed.cluster.adopt(&link.followed.cluster);
+                    seat.followed.expect(link.followed.expected(), link.look.as_ref());
+                    if link.followed.cluster.name() != name {
+                        self.metrics.forget_cluster(by);
+                    }
+                    link.followed = seat.followed.clone();
+                    seat.by = by.clone();
+                    link.number = 0;
+                    seat.followed.cluster.vouch();
+                    tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster has new credentials");
+                }
+            }
+            if *proven && link.number > 0 {
+                link.followed.cluster.prove(link.number);
+            }
+        }
+        attached
+    }
+
+    /// A removed cluster is reached for taking what the broker put there away, where it is the recorded one.
+    fn let_clean(&self, directory: &Directory) {
+        for (name, entry) in &self.entries {
+            let Verdict::Refuse(Refusal { kind: Kind::Removed, .. }) = &entry.verdict else { continue };
+            let Some(link) = entry.link.as_ref().filter(|link| link.number > 0) else { continue };
+            let expected = decide::expected(directory, name);
+            let is_other = |it: &String| link.look.as_ref().and_then(|look| look.is(it)) == Some(false);
+            if !expected.iter().any(is_other) {
+                link.followed.cluster.prove(link.number);
+            }
+        }
     }
 
     fn publish(&self, mut problems: Vec<Problem>) {
@@ -378,9 +757,51 @@ impl Keeper {
     }
 
     fn publish_clusters(&self) {
-        let attached = self.entries.iter().filter_map(|(name, entry)| Some((name.clone(), entry.cluster.clone()?)));
-        let attached = attached.collect();
-        self.write_view().clusters = attached;
+        let mut attached: BTreeMap<ClusterName, Arc<Cluster>> =
+            self.seats.iter().map(|(name, seat)| (name.clone(), seat.followed.cluster.clone())).collect();
+        attached.insert(self.coordination.name().clone(), self.coordination.clone());
+        let standings: Vec<Standing> = self
+            .entries
+            .iter()
+            .filter(|(name, _)| name.role != Role::Coordination)
+            .map(|(name, entry)| self.standing(name, entry))
+            .collect();
+        let refused = standings.iter().filter_map(|it| Some((it.named.clone(), it.refused.as_ref()?.0)));
+        self.metrics.refused_clusters(refused);
+        let mut view = self.write_view();
+        view.clusters = attached;
+        view.standings = standings;
+        drop(view);
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    fn standing(&self, named: &ClusterName, entry: &Entry) -> Standing {
+        let link = entry.link.as_ref();
+        let mut standing = Standing {
+            named: named.clone(),
+            name: named.clone(),
+            origin: entry.origin.clone(),
+            refused: None,
+            attached: false,
+            warning: None,
+            found: link.and_then(|link| link.look.as_ref()?.main().map(str::to_owned)),
+            fingerprint: None,
+            cluster: link.map(|link| link.followed.cluster.clone()),
+        };
+        match &entry.verdict {
+            Verdict::Serve { name, fingerprint, proven, warning } => {
+                let seat = self.seats.get(name).filter(|seat| seat.by == *named);
+                standing.name = name.clone();
+                standing.attached = seat.is_some();
+                standing.fingerprint = fingerprint.clone().filter(|_| *proven);
+                standing.warning.clone_from(warning);
+                // The credentials that are in use, not those that are being tried.
+                standing.cluster = seat.map(|seat| seat.followed.cluster.clone()).or(standing.cluster);
+            }
+            Verdict::Refuse(Refusal { kind, why }) => standing.refused = Some((kind.reason(), why.clone())),
+            Verdict::Wait => {}
+        }
+        standing
     }
 
     fn write_view(&self) -> std::sync::RwLockWriteGuard<'_, View> {

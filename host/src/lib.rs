@@ -14,7 +14,7 @@
 //! - [`transport`] is the only way to an API server. Every request is bounded in time, size and number; a cluster that does
 //!   not answer fails its requests at once, and is asked in the background until it answers again.
 //! - [`plugins`] loads components and says who serves what, [`plugin_command`] helps those who write them.
-//! - [`migrate_command`] brings people's orders to migrations.
+//! - [`migrate_command`] brings people's orders to migrations, [`cluster_command`] their decisions about clusters.
 //! - [`lease`] makes sure that one process writes, [`admin`] answers probes, [`metrics`] and [`telemetry`] tell people.
 //!
 //! What is deliberately absent: retries (a failed write is looked at again by its key), caching in the transport, and any
@@ -24,9 +24,11 @@ pub mod admin;
 pub mod apply;
 pub mod args;
 pub mod cache;
+pub mod cluster_command;
 pub mod clusters;
 pub mod crds;
 pub mod discovery;
+pub mod fingerprint;
 mod httpd;
 pub mod identity;
 pub mod kubeconfig;

@@ -4,7 +4,7 @@ use std::{env, io::Write, process::ExitCode};
 
 use resource_broker::{
     args::{self, Environment, Invocation},
-    crds, migrate_command, plugin_command, run, telemetry,
+    cluster_command, crds, migrate_command, plugin_command, run, telemetry,
 };
 
 /// The exit code for a command line that cannot be followed.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         }),
         Ok(Invocation::Plugin(args)) => plugin_command::run(&args),
         Ok(Invocation::Migrate(args, access)) => migrate_command::run(&args, &access),
+        Ok(Invocation::Cluster(args, access)) => cluster_command::run(&args, &access),
         Ok(Invocation::Run(options)) => serve(*options),
     }
 }

@@ -91,6 +91,12 @@ struct ClusterLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    cluster: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     cluster: String,
     verb: &'static str,
@@ -158,6 +164,7 @@ struct Inner {
     moves: Family<OutcomeLabel, Counter>,
     migrations: Family<OutcomeLabel, Counter>,
     cluster_up: Family<ClusterLabel, Gauge>,
+    refused_clusters: Family<RefusedLabels, Gauge>,
     source_problems: Gauge,
     leader: Gauge,
 }
@@ -205,6 +212,7 @@ impl Metrics {
             moves: Family::default(),
             migrations: Family::default(),
             cluster_up: Family::default(),
+            refused_clusters: Family::default(),
             source_problems: Gauge::default(),
             leader: Gauge::default(),
         };
@@ -297,6 +305,15 @@ impl Metrics {
         self.0.cluster_up.get_or_create(&ClusterLabel { cluster: cluster.to_string() }).set(i64::from(up));
     }
 
+    /// Which clusters are named by kubeconfigs and not attached, and the reason.
+    pub fn refused_clusters(&self, all: impl Iterator<Item = (ClusterName, &'static str)>) {
+        self.0.refused_clusters.clear();
+        for (cluster, reason) in all {
+            let labels = RefusedLabels { cluster: cluster.to_string(), reason };
+            self.0.refused_clusters.get_or_create(&labels).set(1);
+        }
+    }
+
     /// How many kubeconfigs cannot be used as they are.
     pub fn source_problems(&self, count: usize) {
         self.0.source_problems.set(to_gauge(count));
@@ -363,6 +380,11 @@ impl Inner {
         registry.register("moves", "Moves between providers that ended, by outcome", self.moves.clone());
         registry.register("migrations", "Migrations that ended, by outcome", self.migrations.clone());
         registry.register("cluster_up", "Whether the cluster answers (1) or not (0)", self.cluster_up.clone());
+        registry.register(
+            "cluster_refused",
+            "A cluster that a kubeconfig names and that is not attached (1), by reason; readyz?verbose says why",
+            self.refused_clusters.clone(),
+        );
         registry.register(
             "kubeconfig_problems",
             "Kubeconfigs that cannot be used as they are; readyz?verbose names them",

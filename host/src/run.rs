@@ -1,14 +1,14 @@
 //! Wires the broker together and runs it until it is told to stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use kube::core::GroupVersionKind;
-use resource_broker_api::names::{Gvk, Role};
+use resource_broker_api::names::{ClusterName, Gvk, Role};
 use resource_broker_sandbox::{Sandbox, SandboxConfig};
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,7 @@ use crate::{
     apply::Apply,
     args::Options,
     cache::{Cache, Scope, What},
-    clusters::{ClusterEvent, ClusterSet, POLL, Settings},
+    clusters::{self, ClusterEvent, ClusterSet, POLL, Register, Settings},
     identity,
     lease::Leadership,
     metrics::Metrics,
@@ -32,6 +32,8 @@ use crate::{
 /// How long the first passes wait for clusters to be read, so that objects are spread over all providers and not over
 /// the fastest. A cluster that takes longer joins later.
 const FIRST_READ: Duration = Duration::from_secs(3);
+/// The shortest pause between two looks at what records say of clusters.
+const INFORM: Duration = Duration::from_millis(200);
 /// How long the end may take after the last pass: the whole stop is promised within five seconds.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
@@ -49,8 +51,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compute: options.compute,
         limits: options.limits,
     };
-    let settings = Settings { poll: POLL, proxy: options.proxy };
-    let (clusters, mut events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
+    let settings = Settings { poll: POLL, proxy: options.proxy, connect: clusters::connect(&metrics) };
+    let (clusters, events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
     let clusters = Arc::new(clusters);
     let cache = Arc::new(Cache::new(scope.clone()));
     let queue = Arc::new(Queue::new());
@@ -59,17 +61,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let checks: Checks = {
         let (clusters, cache, board) = (clusters.clone(), cache.clone(), board.clone());
-        Arc::new(move || clusters.checks().into_iter().chain(cache_checks(&cache)).chain(board.checks()).collect())
+        Arc::new(move || {
+            let (mut checks, mut caches) = (clusters.checks(), cache_checks(&cache));
+            agree(&mut checks, &mut caches, &cache.denied_everywhere());
+            checks.into_iter().chain(caches.into_iter().map(|(_, check)| check)).chain(board.checks()).collect()
+        })
     };
     let _health = admin::serve_health(&options.health_bind, checks).await?;
     let _metrics = admin::serve_metrics(&options.metrics_bind, options.metrics_secure, metrics.clone()).await?;
 
     let watches = Arc::new(Watches::new(scope, clusters.clone(), cache.clone(), queue.clone(), metrics.clone()));
     watches.on(&ClusterEvent::Attached(clusters.coordination().clone()));
-    // What is there from the start is watched before the first decision.
-    while let Ok(event) = events.try_recv() {
-        watches.on(&event);
-    }
+    let informing = tokio::spawn(inform(clusters.clone(), cache.clone()));
     let following = tokio::spawn({
         let watches = watches.clone();
         async move { watches.follow(events).await }
@@ -94,6 +97,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         reporter: Reporter::new(&options.namespace),
         namespace: options.namespace,
     });
+    let register = Register {
+        clusters: clusters.clone(),
+        cache: cache.clone(),
+        queue: queue.clone(),
+        leadership: leadership.clone(),
+        namespace: apply.namespace.clone(),
+        kinds: gvks(&options.watch_kinds),
+        related: gvks(&options.related_kinds),
+    };
+    let registering = tokio::spawn(register.run());
     let begin = {
         let watches = watches.clone();
         move || {
@@ -126,8 +139,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let worker = Arc::new(Worker::new(worker));
 
-    let outcome = lead(&leadership, &cache, &board, me, worker, &mut loading, &stop).await;
+    let outcome = lead(&leadership, (&watches, &cache), &board, me, worker, &mut loading, &stop).await;
     following.abort();
+    informing.abort();
+    registering.abort();
     loading.abort();
     // Nothing is written any more, so others may take over at once rather than when the Lease has run out.
     if timeout(LAST_WORD, leadership.release()).await.is_err() {
@@ -141,7 +156,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 /// wait for one would wait for ever.
 async fn lead(
     leadership: &Leadership,
-    cache: &Cache,
+    (watches, cache): (&Watches, &Cache),
     board: &Board,
     me: impl Future<Output = Option<String>>,
     worker: Arc<Worker>,
@@ -155,7 +170,11 @@ async fn lead(
         }
         // What a Plugin claims is never decided by the standard component only because the broker has just started.
         board.claimed().await;
-        if timeout(FIRST_READ, cache.settled()).await.is_err() {
+        let read = async {
+            watches.settled().await;
+            cache.settled().await;
+        };
+        if timeout(FIRST_READ, read).await.is_err() {
             tracing::info!("not every cluster could be read yet; going on with those that could");
         }
     };
@@ -178,6 +197,18 @@ async fn lead(
     over.cancel();
     working.await?;
     outcome
+}
+
+/// Keeps the keeper of clusters informed of what records say of them.
+async fn inform(clusters: Arc<ClusterSet>, cache: Arc<Cache>) {
+    loop {
+        if let Some(directory) = cache.directory() {
+            clusters.inform(directory);
+            // Many Assignments may change at once.
+            sleep(INFORM).await;
+        }
+        cache.directory_changed().await;
+    }
 }
 
 fn ended_by_itself(who: &str, ended: Result<(), JoinError>) -> anyhow::Error {
@@ -206,21 +237,67 @@ fn gvks(kinds: &[GroupVersionKind]) -> Vec<Gvk> {
     kinds.iter().map(|kind| Gvk::new(&kind.group, &kind.version, &kind.kind)).collect()
 }
 
+/// A cluster that answers and refuses everything is not well, and what a cache shows of one that is not well is of an earlier time.
+fn agree(clusters: &mut [Check], caches: &mut [(ClusterName, Check)], denied: &BTreeMap<ClusterName, String>) {
+    for (name, why) in denied {
+        let line = format!("cluster {name}");
+        if let Some(check) = clusters.iter_mut().find(|check| check.ok && check.name == line) {
+            check.ok = false;
+            check.detail = format!("it answers, and refuses whatever the broker asks for: {why}");
+        }
+    }
+    for (name, check) in caches.iter_mut().filter(|(_, check)| check.ok && check.detail.is_empty()) {
+        let line = format!("cluster {name}");
+        if let Some(cluster) = clusters.iter().find(|cluster| !cluster.ok && cluster.name == line) {
+            check.ok = false;
+            check.detail = format!("it shows what was there before: {}", cluster.detail);
+        }
+    }
+}
+
 /// A line for each cache. Only the broker's own records and plugins are required.
-fn cache_checks(cache: &Cache) -> Vec<Check> {
+fn cache_checks(cache: &Cache) -> Vec<(ClusterName, Check)> {
     let states = cache.states().into_iter();
     states
         .map(|(id, why)| {
-            let own = matches!(id.what, What::Records | What::Plugins | What::Migrations | What::Configurations)
-                && id.cluster.role == Role::Coordination;
+            let own = matches!(
+                id.what,
+                What::Records | What::Plugins | What::Migrations | What::Configurations | What::Clusters
+            ) && id.cluster.role == Role::Coordination;
             // Where the kind is not known there are none of it, and that is fine.
             let none = own && id.what != What::Records && cache.is_unserved(&id);
-            Check {
+            let check = Check {
                 name: format!("cache {id}"),
                 ok: why.is_none() || none,
-                required: own,
+                required: own && id.what != What::Clusters,
                 detail: why.filter(|_| !none).unwrap_or_default(),
-            }
+            };
+            (id.cluster, check)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, ok: bool, detail: &str) -> Check {
+        Check { name: name.into(), ok, required: false, detail: detail.into() }
+    }
+
+    #[test]
+    fn a_cluster_that_refuses_everything_and_caches_of_one_that_is_silent_are_not_well() {
+        let name = |name: &str| ClusterName::new(Role::Provider, name);
+        let mut clusters = vec![
+            check("cluster provider#denies", true, ""),
+            check("cluster provider#silent", false, "no answer"),
+            check("cluster provider#well", true, ""),
+        ];
+        let mut caches: Vec<_> =
+            ["silent", "well"].map(|it| (name(it), check(&format!("cache provider#{it} x"), true, ""))).into();
+        agree(&mut clusters, &mut caches, &BTreeMap::from([(name("denies"), "403".to_owned())]));
+        assert!(!clusters[0].ok && clusters[0].detail.contains("403"), "{clusters:?}");
+        assert!(!caches[0].1.ok && caches[0].1.detail.contains("no answer"), "{caches:?}");
+        assert!(clusters[2].ok && caches[1].1.ok);
+    }
 }

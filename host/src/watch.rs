@@ -258,6 +258,7 @@ impl Watch {
                         Err(error) if error.is_interruption() => {
                             tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
                             *failures += 1;
+                            self.cluster.suspect();
                             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
                             self.rest(self.pause(&State::Starting, *failures)).await;
                         }
@@ -278,6 +279,7 @@ impl Watch {
             What::Components => Ok(own::config_maps()),
             What::Migrations => Ok(own::migrations()),
             What::Configurations => Ok(own::configurations()),
+            What::Clusters => Ok(own::clusters()),
             What::Kind(gvk) => Ok(discovery::find(&self.cluster, gvk, self.id.cluster.role == Role::Consumer).await?),
             What::Sources(gvk) | What::Related(gvk) | What::Stage(gvk) | What::Mirrors(gvk) => match known(gvk) {
                 Some(resource) => Ok(resource),
@@ -293,7 +295,12 @@ impl Watch {
     /// The collection with what selects from it.
     fn path(&self, resource: &Resource) -> String {
         match &self.id.what {
-            What::Records | What::Plugins | What::Components | What::Migrations | What::Configurations => {
+            What::Records
+            | What::Plugins
+            | What::Components
+            | What::Migrations
+            | What::Configurations
+            | What::Clusters => {
                 format!("{}?", resource.collection(Some(&self.namespace)))
             }
             What::Stage(_) => {
@@ -339,6 +346,8 @@ impl Watch {
 
     /// Follows changes until the API server ends the watch in its time, every few minutes.
     async fn follow(&self, client: kube::Client, resource: &Resource, version: &mut String) -> Result<(), Ended> {
+        // Where it was left another cluster may be now.
+        self.cluster.proven().await;
         // Each watch ends at a time of its own, so that they do not all come back at once.
         let seconds: u64 = rand::rng().random_range(240..290);
         let started = Instant::now();

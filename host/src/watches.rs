@@ -8,7 +8,7 @@ use std::{
 
 use resource_broker_api::names::{ClusterName, Role};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::AbortHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -32,6 +32,7 @@ pub struct Watches {
     queue: Arc<Queue<WorkKey>>,
     metrics: Metrics,
     tasks: Mutex<HashMap<StoreId, AbortHandle>>,
+    settled: watch::Sender<bool>,
 }
 
 impl Watches {
@@ -43,7 +44,7 @@ impl Watches {
         queue: Arc<Queue<WorkKey>>,
         metrics: Metrics,
     ) -> Self {
-        Self { scope, clusters, cache, queue, metrics, tasks: Mutex::default() }
+        Self { scope, clusters, cache, queue, metrics, tasks: Mutex::default(), settled: watch::Sender::new(false) }
     }
 
     /// Follows clusters as they come and go, and ends watches that nothing needs any more, for as long as `events` come.
@@ -77,11 +78,19 @@ impl Watches {
         found
     }
 
+    /// Waits until every cluster that was there from the start is watched, or not to be.
+    pub async fn settled(&self) {
+        // The sender is here.
+        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+
     /// A cluster came or went.
     pub fn on(&self, event: &ClusterEvent) {
         match event {
             ClusterEvent::Attached(cluster) => self.attach(cluster.name()),
             ClusterEvent::Detached(name) => self.detach(name),
+            ClusterEvent::Identified(identities) => enqueue(&self.queue, self.cache.identify(identities.clone())),
+            ClusterEvent::Settled => drop(self.settled.send_replace(true)),
         }
     }
 
@@ -92,7 +101,9 @@ impl Watches {
         let whats: Vec<What> = match name.role {
             Role::Consumer => kinds.chain(self.scope.related.iter().cloned().map(What::Related)).collect(),
             Role::Provider => kinds.chain([What::Offers]).collect(),
-            Role::Coordination => vec![What::Records, What::Plugins, What::Migrations, What::Configurations],
+            Role::Coordination => {
+                vec![What::Clusters, What::Records, What::Plugins, What::Migrations, What::Configurations]
+            }
             // Begun when the first migration is there: a broker that never has one needs no rights there.
             Role::Compute => Vec::new(),
         };

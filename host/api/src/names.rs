@@ -144,6 +144,25 @@ pub fn assignment_name(consumer: &ClusterName, group: &str, kind: &str, namespac
     format!("{}-{digest}", cut(&readable, 40))
 }
 
+/// The name of the `BrokerCluster` of a cluster: readable, and unique whatever the cluster is called.
+pub fn broker_cluster_name(cluster: &ClusterName) -> String {
+    let digest = hex(&Sha256::digest(cluster.to_string().as_bytes())[..5]);
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let plain: String =
+        cluster.name.to_lowercase().chars().map(|c| if is_plain(c) { c } else { '-' }).collect::<String>();
+    // Of a path, its end says most.
+    let parts: Vec<&str> = plain.split('-').filter(|part| !part.is_empty()).collect();
+    let mut readable = String::new();
+    for part in parts.iter().rev() {
+        if !readable.is_empty() && readable.len() + part.len() >= 30 {
+            break;
+        }
+        readable = if readable.is_empty() { cut(part, 30).to_owned() } else { format!("{part}-{readable}") };
+    }
+    let dash = if readable.is_empty() { "" } else { "-" };
+    format!("{}-{readable}{dash}{digest}", cluster.role)
+}
+
 /// At most `max` bytes of `text` (ASCII, as object names are), without a separator at the end.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
@@ -194,6 +213,18 @@ mod tests {
         assert_ne!(one, two);
         let dotted = copy_name(&consumer("c"), &format!("{}.{}", "a".repeat(222), "b".repeat(30)));
         assert!(!dotted.contains(".-"), "{dotted}");
+    }
+
+    #[test]
+    fn names_of_broker_clusters_are_readable_and_unique() {
+        let of = |name: &str| broker_cluster_name(&ClusterName::new(Role::Provider, name));
+        assert!(of("nestor").starts_with("provider-nestor-"), "{}", of("nestor"));
+        assert!(of("/etc/providers/one.kubeconfig+Admin@One").contains("one-kubeconfig-admin-one-"));
+        assert_ne!(of("a.b"), of("a-b"));
+        for name in ["", "+", "Ä", "/a/very/long/path/that/nobody/would/type/by/hand/kubeconfig.yaml+kind-kind"] {
+            let name = of(name);
+            assert!(name.len() <= 63 && !name.contains("--"), "{name}");
+        }
     }
 
     #[test]

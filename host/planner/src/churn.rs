@@ -95,7 +95,7 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
     let stays = "nothing is torn down, and the copy there stays as it was";
     let finding = |then: &str| refusal.finding(snapshot, provider, then);
     let mut plan = Plan::default();
-    if *refusal == Refusal::Detached {
+    if matches!(refusal, Refusal::Detached | Refusal::Changed(_)) {
         return Ok(held.freeze(finding(stays), plan));
     }
     if migrate::is_rolled_back(snapshot, consumer, provider) {
@@ -296,6 +296,10 @@ fn hesitate(held: Held<'_>, to: &ClusterName, plan: Plan) -> Plan {
 /// The next provider does not take the object any more.
 fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &Refusal, mut plan: Plan) -> Planned {
     let Held { snapshot, consumer, record, provider, asked, answers } = held;
+    if let Refusal::Changed(_) = refusal {
+        let doubt = refusal.finding(snapshot, to, "");
+        return Ok(stall(held, to, &doubt.message, Some(&doubt), plan));
+    }
     let why = format!("{to} does not take it any more: {}", refusal.words());
     if let Some(rest) = hold::rest(snapshot, consumer, to) {
         plan.again_in(rest);

@@ -8,7 +8,7 @@ use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::
 use crate::{
     copy,
     findings::{Finding, Findings},
-    migrate,
+    identity, migrate,
     plan::{Action, Guard, Plan, State},
     related,
     snapshot::{Key, Record, Seat, Snapshot, Target, View},
@@ -92,6 +92,9 @@ pub(crate) fn end_at(
     let provider = &target.cluster;
     let cluster = provider.to_string();
     let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
+    if let Some(why) = identity::changed_at(snapshot, record, &cluster) {
+        return End::Wait(why);
+    }
     if let Some(view) = snapshot.view(&seat) {
         return copy_end(&snapshot.key.in_version(&target.gvk.version), provider, view, uid, guard);
     }

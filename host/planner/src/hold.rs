@@ -6,6 +6,7 @@ use resource_broker_api::{broker::ProviderRef, conditions::reason, names::Cluste
 
 use crate::{
     findings::Finding,
+    identity,
     question::{Answers, PluginFailure, Verdict},
     snapshot::{Offer, Snapshot, View},
 };
@@ -26,6 +27,8 @@ pub enum Standing {
 pub enum Refusal {
     /// Its cluster is not attached.
     Detached,
+    /// Another cluster stands under its name; what administrators are told.
+    Changed(String),
     /// It offers the kind no more.
     Withdrawn,
     /// Each of its offers refuses the object; with their reasons.
@@ -42,6 +45,16 @@ impl Refusal {
                     "{provider}, which holds this object, is not attached to the broker; nothing is torn down, and it goes on when that cluster is attached again"
                 ),
             ),
+            Self::Changed(why) => Finding {
+                inside: Some(why.clone()),
+                ..Finding::no(
+                    reason::CLUSTER_CHANGED,
+                    format!(
+                        "another cluster is there now than the one that is known as {provider} and holds this object; nothing is \
+                         written or deleted there, and nothing moves, until an administrator of the broker has decided"
+                    ),
+                )
+            },
             Self::Withdrawn => Finding::no(
                 reason::PROVIDER_GONE,
                 format!("{provider} has withdrawn its offer of {}; {then}", snapshot.key.gvk),
@@ -57,6 +70,7 @@ impl Refusal {
     pub fn words(&self) -> &str {
         match self {
             Self::Detached => "it is not attached to the broker",
+            Self::Changed(_) => "another cluster is there now than the one that is known by this name",
             Self::Withdrawn => "it has withdrawn its offer",
             Self::Rules(why) => why,
         }
@@ -88,6 +102,9 @@ pub fn said<'a>(snapshot: &'a Snapshot, asked: &[usize], answers: &'a Answers, p
 
 /// Looks at one of the places that the record names.
 pub fn standing(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName, said: &Said<'_>) -> Standing {
+    if let Some(why) = identity::changed(snapshot, &at.cluster, at.fingerprint.as_deref()) {
+        return Standing::Refused(Refusal::Changed(why));
+    }
     let (Some(view), Some(copy)) = (snapshot.providers.get(provider), snapshot.view(&at.into())) else {
         return Standing::Refused(Refusal::Detached);
     };

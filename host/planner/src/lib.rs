@@ -30,6 +30,7 @@ mod elsewhere;
 pub mod findings;
 pub mod history;
 pub mod hold;
+pub mod identity;
 mod leave;
 pub mod migrate;
 mod mirror;
@@ -118,7 +119,10 @@ fn is_made_by_broker(consumer: &Object) -> bool {
 ///
 /// The questions that have to be answered, too, before that can be said.
 pub fn plan(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> {
-    let plan = pass(snapshot, answers)?;
+    let plan = match snapshot.record.present() {
+        Some(record) => pass(&identity::without_strangers(snapshot, record), answers)?,
+        None => pass(snapshot, answers)?,
+    };
     check::check(snapshot, &plan);
     Ok(plan)
 }
@@ -131,6 +135,9 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
         View::Absent => None,
         View::Present(record) => Some(record),
     };
+    if let Some(stopped) = record.and_then(|record| identity::stop(snapshot, record)) {
+        return Ok(stopped);
+    }
     let consumer = match &snapshot.consumer {
         View::Unknown { why, .. } => {
             return Ok(Plan::wait(State::Waiting, format!("{} cannot be read: {why}", snapshot.key.consumer)));
@@ -273,6 +280,11 @@ fn keep(
     let Some(provider) = &record.provider() else {
         return Ok(Plan::wait(State::Blocked, format!("Assignment {} names no provider cluster", record.name)));
     };
+    if let Some(follow) = identity::follow(snapshot, record) {
+        let mut plan = Plan { state: State::Placed, ..Plan::default() };
+        plan.then([follow]);
+        return Ok(plan);
+    }
     let asked = &asked_offers(snapshot, consumer);
     let held = Held { snapshot, consumer, record, provider, asked, answers };
     let said = hold::said(snapshot, asked, answers, provider);

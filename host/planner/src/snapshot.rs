@@ -240,6 +240,11 @@ pub struct Identity {
     /// Why the cluster, although a kubeconfig names it, is not attached: another one stands under its name, or it is attached
     /// under another name.
     pub refused: Option<String>,
+    /// The cluster behind the name is another one than the recorded one. `refused` says more.
+    pub changed: bool,
+    /// Fingerprints in records that are as good as `fingerprint`: an administrator has accepted that this cluster takes the
+    /// place of those.
+    pub accepted: Vec<String>,
 }
 
 /// What is known of one provider that is attached.
@@ -558,7 +563,7 @@ pub struct Snapshot {
     /// The attached providers.
     pub providers: BTreeMap<ClusterName, ProviderView>,
     /// Which clusters stand behind the names that are known, attached or refused.
-    pub identities: BTreeMap<ClusterName, Identity>,
+    pub identities: Arc<BTreeMap<ClusterName, Identity>>,
     /// Random text that nobody has seen before: the token of a record that is made in this pass.
     pub fresh_token: String,
     /// The object in the other watched versions of its kind.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{crds::CrdsArgs, migrate_command::MigrateArgs, plugin_command::PluginArgs};
+use crate::{cluster_command::ClusterArgs, crds::CrdsArgs, migrate_command::MigrateArgs, plugin_command::PluginArgs};
 
 // The doc comments below are what `--help` prints.
 /// Routes objects of Kubernetes-style APIs to the providers that accept them, and brings status and Secrets back.
@@ -27,6 +27,8 @@ pub(super) enum RawCommand {
     Plugin(Box<PluginArgs>),
     /// Show migrations; approve a stage of one, try it again, or call it off
     Migrate(Box<MigrateArgs>),
+    /// Show the clusters that the broker knows; accept one that took another's place, rename one, or let go of one
+    Cluster(Box<ClusterArgs>),
 }
 
 #[derive(Debug, Args)]

@@ -100,7 +100,7 @@ impl Cache {
         let mut inner = self.lock();
         let mut dirty = Dirty::default();
         // A cluster that does not know what an offer, a plugin or a migration is has none.
-        let none_if_unserved = [What::Offers, What::Plugins, What::Migrations, What::Configurations];
+        let none_if_unserved = [What::Offers, What::Plugins, What::Migrations, What::Configurations, What::Clusters];
         let nothing = none_if_unserved.contains(&id.what) && matches!(state, State::NotServed(_));
         let Some(store) = inner.stores.get_mut(id) else { return dirty };
         let changed = store.set_state(state);
@@ -192,6 +192,7 @@ impl Cache {
             keys::GROUP if target.gvk.kind == "Plugin" => Some(What::Plugins),
             keys::GROUP if target.gvk.kind == "Migration" => Some(What::Migrations),
             keys::GROUP if target.gvk.kind == "MigrationConfiguration" => Some(What::Configurations),
+            keys::GROUP if target.gvk.kind == "BrokerCluster" => Some(What::Clusters),
             _ => None,
         };
         let of_kind = [What::Kind, What::Related, What::Stage, What::Mirrors].map(|what| what(target.gvk.clone()));

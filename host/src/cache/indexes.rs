@@ -44,6 +44,7 @@ impl Inner {
             What::Plugins | What::Components => self.plugins.notify_one(),
             What::Migrations => self.migration_changed(change, dirty),
             What::Configurations => self.configuration_changed(change, dirty),
+            What::Clusters => self.cluster_changed(change),
             What::Stage(_) | What::Mirrors(_) => self.compute_changed(id, change, dirty),
             What::Kind(gvk) if id.cluster.role == Role::Consumer => {
                 if let Some(object) = change.new.as_ref().or(change.old.as_ref()) {
@@ -86,6 +87,7 @@ impl Inner {
             }
         }
         self.moves_changed(old.as_deref(), new.as_deref(), dirty);
+        self.uses_changed(old.as_deref(), new.as_deref());
         let name = old.as_ref().or(new.as_ref()).map(|record| &record.name);
         if let Some(name) = name.filter(|name| self.migrations.records.contains_key(*name)) {
             dirty.now.push(WorkKey::Migration(name.clone()));
@@ -299,6 +301,7 @@ impl Inner {
                 self.configurations(|it| it.from == *gvk, dirty);
             }
             What::Plugins | What::Components => self.plugins.notify_one(),
+            What::Clusters => self.directory.notify_one(),
             What::Stage(_) | What::Mirrors(_) => self.all_migrations(dirty),
             What::Records
             | What::Offers
@@ -306,6 +309,9 @@ impl Inner {
             | What::Related(_)
             | What::Migrations
             | What::Configurations => {
+                if id.what == What::Records {
+                    self.directory.notify_one();
+                }
                 if matches!(id.what, What::Records | What::Migrations) {
                     self.all_migrations(dirty);
                 }

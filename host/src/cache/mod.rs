@@ -3,6 +3,7 @@
 
 mod changes;
 mod claims;
+mod identities;
 mod indexes;
 mod migration_views;
 mod migrations;
@@ -23,7 +24,7 @@ use std::{
 };
 
 use resource_broker_api::{
-    broker::GroupVersionResource,
+    broker::{BrokerCluster, GroupVersionResource},
     keys,
     names::{ClusterName, Gvk},
     object::Object,
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use changes::{COUNT_DELAY, Dirty};
+pub use identities::{Directory, Use};
 pub use indexes::{accept_api, is_named};
 pub use migrations::Compute;
 pub use moves::Reservation;
@@ -56,6 +58,8 @@ pub enum What {
     Migrations,
     /// The MigrationConfigurations of the broker's namespace.
     Configurations,
+    /// The BrokerClusters of the broker's namespace.
+    Clusters,
     /// Metadata of the config maps of the broker's namespace, which may hold plugins' components.
     Components,
     /// A brokered kind: consumer objects in a consumer, copies in a provider.
@@ -89,6 +93,7 @@ impl fmt::Display for What {
             Self::Related(gvk) => write!(f, "copies of {gvk}"),
             Self::Migrations => f.write_str("Migrations"),
             Self::Configurations => f.write_str("MigrationConfigurations"),
+            Self::Clusters => f.write_str("BrokerClusters"),
             Self::Stage(gvk) => write!(f, "{gvk} of migrations' stages"),
             Self::Mirrors(gvk) => write!(f, "{gvk} mirrored for migrations"),
         }
@@ -140,6 +145,8 @@ pub struct Cache {
     inner: Mutex<Inner>,
     /// A store changed its state.
     settled: Notify,
+    /// What is known of clusters changed: BrokerClusters, or which clusters Assignments name.
+    clusters: Arc<Notify>,
     /// A Plugin or a config map changed, or whether they can be read. One task waits for it.
     plugins: Arc<Notify>,
 }
@@ -165,9 +172,15 @@ struct Inner {
     broker: Option<Arc<str>>,
     /// See [`Cache::plugins`].
     plugins: Arc<Notify>,
+    /// See [`Cache::clusters`].
+    directory: Arc<Notify>,
     clusters: BTreeSet<ClusterName>,
     /// Which clusters stand behind the names that are known, attached or refused.
-    identities: BTreeMap<ClusterName, Identity>,
+    identities: Arc<BTreeMap<ClusterName, Identity>>,
+    /// The BrokerClusters, by name.
+    known: HashMap<String, Arc<BrokerCluster>>,
+    /// How many Assignments name a cluster, and with which fingerprints.
+    uses: HashMap<ClusterName, Use>,
     stores: HashMap<StoreId, Store>,
     /// Whether most of what records name at a consumer is not there, by kind, and when that was counted.
     vanished: HashMap<(ClusterName, Gvk), (Instant, Option<String>)>,
@@ -221,12 +234,16 @@ impl Cache {
     /// An empty cache.
     pub fn new(scope: Scope) -> Self {
         let plugins = Arc::<Notify>::default();
+        let clusters = Arc::<Notify>::default();
         let inner = Inner {
             scope,
             broker: None,
             plugins: plugins.clone(),
+            directory: clusters.clone(),
             clusters: BTreeSet::new(),
-            identities: BTreeMap::new(),
+            identities: Arc::default(),
+            known: HashMap::new(),
+            uses: HashMap::new(),
             stores: HashMap::new(),
             vanished: HashMap::new(),
             records_at: None,
@@ -243,7 +260,7 @@ impl Cache {
             prefixes: HashMap::new(),
             plurals: HashMap::new(),
         };
-        Self { inner: Mutex::new(inner), settled: Notify::new(), plugins }
+        Self { inner: Mutex::new(inner), settled: Notify::new(), clusters, plugins }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

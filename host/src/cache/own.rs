@@ -34,12 +34,17 @@ pub fn configurations() -> Resource {
     own("MigrationConfiguration", "migrationconfigurations")
 }
 
+/// What is known of clusters.
+pub fn clusters() -> Resource {
+    own("BrokerCluster", "brokerclusters")
+}
+
 /// What plugins' components are kept in.
 pub fn config_maps() -> Resource {
     Resource::known(Gvk::new("core", "v1", "ConfigMap"), "configmaps")
 }
 
 /// All kinds of the broker's own group.
-pub fn all() -> [Resource; 5] {
-    [records(), offers(), plugins(), migrations(), configurations()]
+pub fn all() -> [Resource; 6] {
+    [records(), offers(), plugins(), migrations(), configurations(), clusters()]
 }

@@ -177,7 +177,7 @@ impl fmt::Display for Table {
     }
 }
 
-fn clipped(text: &str) -> String {
+pub(crate) fn clipped(text: &str) -> String {
     if text.chars().count() <= CLIPPED {
         return text.to_owned();
     }
@@ -186,7 +186,7 @@ fn clipped(text: &str) -> String {
 }
 
 /// How old something is, in its largest unit: `42s`, `5m`, `3h`, `2d`.
-fn age(now: Timestamp, created: Timestamp) -> String {
+pub(crate) fn age(now: Timestamp, created: Timestamp) -> String {
     let seconds = now.duration_since(created).as_secs().max(0);
     let (unit, name) =
         [(86_400, "d"), (3_600, "h"), (60, "m")].into_iter().find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));

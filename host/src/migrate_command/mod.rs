@@ -7,7 +7,7 @@
 mod give;
 mod list;
 mod order;
-mod server;
+pub(crate) mod server;
 
 use std::{
     io::{self, Write as _},
@@ -18,6 +18,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+pub(crate) use self::list::{age, clipped};
 use self::{order::Order, server::Server};
 use crate::{
     args::{is_name, is_namespace},
@@ -62,7 +63,7 @@ enum MigrateCommand {
 pub struct Where {
     /// The broker's namespace in the coordination cluster [default: the context's]
     #[arg(long, short, value_name = "NAMESPACE", value_parser = namespace)]
-    namespace: Option<String>,
+    pub namespace: Option<String>,
     /// The coordination cluster's kubeconfig [default: KUBECONFIG, then ~/.kube/config, then the pod's service account]
     #[arg(long, visible_alias = "coordination-kubeconfig", value_name = "PATH")]
     pub kubeconfig: Option<String>,

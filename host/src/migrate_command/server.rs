@@ -26,7 +26,7 @@ const TRIES: usize = 5;
 const NAMED: usize = 10;
 
 /// The Migrations of one namespace of the coordination cluster.
-pub(super) struct Server {
+pub(crate) struct Server {
     cluster: Arc<Cluster>,
     namespace: String,
     /// The API server as people know it: its URL, and where that is from.
@@ -41,7 +41,7 @@ struct List<T> {
 
 impl Server {
     /// The cluster that is reached by `access`; its context's namespace, if none is given.
-    pub(super) async fn connect(access: &Access, namespace: Option<&str>) -> Result<Self> {
+    pub(crate) async fn connect(access: &Access, namespace: Option<&str>) -> Result<Self> {
         let namespace = namespace.unwrap_or(&access.config.default_namespace).to_owned();
         let (at, from) = (access.server(), access.place.to_string());
         let name = ClusterName::new(Role::Coordination, "coord");
@@ -52,7 +52,7 @@ impl Server {
     }
 
     /// The namespace that is looked at.
-    pub(super) fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         &self.namespace
     }
 
@@ -82,7 +82,18 @@ impl Server {
         self.list(&own::records(), everywhere).await.unwrap_or_default()
     }
 
-    async fn list<T: DeserializeOwned>(&self, of: &Resource, everywhere: bool) -> Result<Vec<T>> {
+    /// The API server's URL.
+    pub(crate) fn at(&self) -> &str {
+        &self.at
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
+        self.cluster.request(request).await
+    }
+
+    /// All objects of a kind in the namespace, or in all.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, of: &Resource, everywhere: bool) -> Result<Vec<T>> {
         let path = of.collection((!everywhere).then_some(&self.namespace));
         let request = Request::get(path).header(http::header::ACCEPT, "application/json").body(Vec::new())?;
         let reply = self.cluster.request_within(request, Limits::PAGE).await?;
@@ -137,7 +148,7 @@ impl Server {
     }
 
     /// What people are told of a request that brought no good answer.
-    fn explain(&self, error: &RequestError) -> anyhow::Error {
+    pub(crate) fn explain(&self, error: &RequestError) -> anyhow::Error {
         let Self { at, from, .. } = self;
         let silent = |cause: &str| {
             anyhow!(
@@ -159,7 +170,9 @@ impl Server {
                 let colon = if message.is_empty() { "" } else { ": " };
                 anyhow!("{at} answers {} {reason}{colon}{message}", code.as_u16())
             }
-            RequestError::TooLarge { .. } | RequestError::Throttled { .. } => anyhow!("{at}: {error}"),
+            RequestError::TooLarge { .. } | RequestError::Throttled { .. } | RequestError::Unproven { .. } => {
+                anyhow!("{at}: {error}")
+            }
         }
     }
 }

@@ -67,6 +67,18 @@ pub enum Health {
     },
 }
 
+/// Whether it is certain that a cluster is the one that it is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Trust {
+    /// Whether it is.
+    proven: bool,
+    /// How often it was asked for. A proof is for the last time.
+    asked: u64,
+}
+
+/// How long a request waits for its cluster to be proven.
+const PROOF: Duration = Duration::from_secs(5);
+
 /// An API server that the broker works with. Shared; lives until its kubeconfig is taken away.
 pub struct Cluster {
     name: ClusterName,
@@ -75,6 +87,8 @@ pub struct Cluster {
     watch: watch::Sender<Client>,
     requests: Mutex<Client>,
     health: watch::Sender<Health>,
+    /// `None`: nobody looks who it is, and it is taken for what it is called.
+    trust: watch::Sender<Option<Trust>>,
     breaker: Mutex<Breaker>,
     limiter: Limiter,
     metrics: Metrics,
@@ -120,6 +134,7 @@ impl Cluster {
             watch: watch::Sender::new(clients.watch),
             requests: Mutex::new(clients.requests),
             health: watch::Sender::new(Health::Unknown),
+            trust: watch::Sender::new(None),
             breaker: Mutex::new(Breaker::default()),
             limiter: Limiter::new(),
             metrics,
@@ -132,6 +147,11 @@ impl Cluster {
         &self.name
     }
 
+    /// Whether it is reached as one workspace of a server that has many.
+    pub(crate) fn is_workspace(&self) -> bool {
+        lock(&self.config).as_ref().is_some_and(|config| config.cluster_url.path().contains("/clusters/"))
+    }
+
     /// The client for watches. The value changes when the credentials rotate: a watch is then to be started anew.
     pub fn watch_client(&self) -> watch::Receiver<Client> {
         self.watch.subscribe()
@@ -142,6 +162,103 @@ impl Cluster {
         self.health.subscribe()
     }
 
+    /// From now on somebody looks who the cluster is, and until that is proven nothing is sent to it.
+    pub(crate) fn guard(&self) {
+        self.trust.send_if_modified(|trust| {
+            let is_new = trust.is_none();
+            trust.get_or_insert(Trust { proven: false, asked: 1 });
+            is_new
+        });
+    }
+
+    /// The cluster may be another one than before, as after an outage or a silence: until somebody has looked who it is,
+    /// requests wait. Call it before going on where such a cluster was left.
+    pub fn suspect(&self) {
+        self.trust.send_if_modified(|trust| {
+            let Some(trust) = trust else { return false };
+            *trust = Trust { proven: false, asked: trust.asked + 1 };
+            true
+        });
+    }
+
+    /// Waits until the cluster is proven to be the one that it is taken for. For as long as it does not answer or is another one,
+    /// this does not come back.
+    pub async fn proven(&self) {
+        // The sender is here.
+        let _ = self.trust.subscribe().wait_for(|trust| trust.is_none_or(|trust| trust.proven)).await;
+    }
+
+    /// Waits until a look is asked for that is not the one of this number; its number.
+    pub(crate) async fn asked_who_it_is(&self, but: u64) -> u64 {
+        let mut trust = self.trust.subscribe();
+        let is_other = |trust: &Option<Trust>| trust.is_some_and(|trust| !trust.proven && trust.asked != but);
+        let asked = trust.wait_for(is_other).await.ok().and_then(|trust| *trust);
+        asked.map_or(but, |trust| trust.asked)
+    }
+
+    /// The number of the look that was asked for last.
+    pub(crate) fn looks_asked(&self) -> u64 {
+        self.trust.borrow().map_or(0, |trust| trust.asked)
+    }
+
+    /// The look of this number showed that the cluster is the one that it is taken for.
+    pub(crate) fn prove(&self, look: u64) {
+        self.trust.send_if_modified(|trust| match trust {
+            Some(trust) if trust.asked == look && !trust.proven => {
+                trust.proven = true;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// It was proven by another connection who the cluster is; that is looked at again all the same.
+    pub(crate) fn vouch(&self) {
+        self.guard();
+        self.suspect();
+    }
+
+    /// The same connection under another name.
+    pub(crate) fn under(&self, name: ClusterName) -> Arc<Self> {
+        let config = lock(&self.config).clone();
+        let clients = clients::Clients { watch: self.watch.borrow().clone(), requests: lock(&self.requests).clone() };
+        let cluster = Self::assemble(name, config, clients, self.metrics.clone());
+        cluster.set_health(self.health.borrow().clone());
+        cluster.keep_probing(Duration::ZERO);
+        cluster
+    }
+
+    /// Whether the cluster is proven to be the one that it is taken for.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.trust.borrow().is_none_or(|trust| trust.proven)
+    }
+
+    /// Takes the clients of another connection to the same cluster.
+    pub(crate) fn adopt(&self, other: &Self) {
+        let config = lock(&other.config).clone();
+        *lock(&self.config) = config;
+        *lock(&self.requests) = lock(&other.requests).clone();
+        self.watch.send_replace(other.watch.borrow().clone());
+        lock(&self.breaker).answered();
+        let health = other.health.borrow().clone();
+        self.set_health(health);
+    }
+
+    /// Sends `request` also while it is not proven who the cluster is: for finding that out.
+    pub(crate) async fn request_unproven(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
+        self.fail_if_down()?;
+        self.exchange(request, Limits::OBJECT).await
+    }
+
+    /// Waits for a moment until the cluster is proven to be the one that it is taken for.
+    async fn fail_if_unproven(&self) -> Result<(), RequestError> {
+        if self.is_proven() || timeout(PROOF, self.proven()).await.is_ok() {
+            return Ok(());
+        }
+        self.fail_if_down()?;
+        Err(RequestError::Unproven { cluster: self.name.clone(), retry_in: PROOF })
+    }
+
     /// Sends `request`, whose URI is a path at the API server, within [`Limits::OBJECT`]. Not for watches.
     pub async fn request(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
         self.request_within(request, Limits::OBJECT).await
@@ -150,10 +267,12 @@ impl Cluster {
     /// Sends `request` within `limits`. Fails at once while the cluster is down or wants to be left alone.
     pub async fn request_within(&self, request: Request<Vec<u8>>, limits: Limits) -> Result<Reply, RequestError> {
         self.fail_if_down()?;
+        self.fail_if_unproven().await?;
         let throttled = |retry_in| RequestError::Throttled { cluster: self.name.clone(), retry_in };
         let permit = self.limiter.acquire(limits.timeout).await.map_err(throttled)?;
         // It may have gone down while we waited our turn.
         self.fail_if_down()?;
+        self.fail_if_unproven().await?;
         let outcome = self.exchange(request, limits).await;
         match &outcome {
             Err(RequestError::Api { code: StatusCode::TOO_MANY_REQUESTS, retry_after, .. }) => {
@@ -233,6 +352,8 @@ impl Cluster {
         let Some(since) = opened else { return };
         tracing::warn!(cluster = %self.name, cause, "the cluster does not answer; it is asked again until it does");
         self.set_health(Health::Down { since, cause });
+        // Whoever answers next may be somebody else.
+        self.suspect();
         self.keep_probing(self.next_pause());
     }
 

@@ -171,6 +171,16 @@ pub enum RequestError {
         /// When another try makes sense.
         retry_in: Duration,
     },
+    /// It is not certain that the cluster is the one that it is taken for, so the request was not sent.
+    #[error(
+        "{cluster}: it could not be read yet which cluster this is, and nothing is sent to it before; it is tried again by itself"
+    )]
+    Unproven {
+        /// The cluster.
+        cluster: ClusterName,
+        /// When another try makes sense.
+        retry_in: Duration,
+    },
 }
 
 fn said(message: &str) -> String {
@@ -193,7 +203,7 @@ impl RequestError {
             Self::Timeout { .. } => "timeout",
             Self::Network { .. } => "network",
             Self::TooLarge { .. } => "too_large",
-            Self::Down { .. } => "down",
+            Self::Down { .. } | Self::Unproven { .. } => "down",
             Self::Throttled { .. } => "throttled",
         }
     }
@@ -205,7 +215,7 @@ impl RequestError {
             | Self::Timeout { target, .. }
             | Self::Network { target, .. }
             | Self::TooLarge { target, .. } => &target.cluster,
-            Self::Down { cluster, .. } | Self::Throttled { cluster, .. } => cluster,
+            Self::Down { cluster, .. } | Self::Throttled { cluster, .. } | Self::Unproven { cluster, .. } => cluster,
         }
     }
 
@@ -253,7 +263,9 @@ impl RequestError {
     pub fn retry_in(&self) -> Option<Duration> {
         match self {
             Self::Api { retry_after, .. } => *retry_after,
-            Self::Down { retry_in, .. } | Self::Throttled { retry_in, .. } => Some(*retry_in),
+            Self::Down { retry_in, .. } | Self::Throttled { retry_in, .. } | Self::Unproven { retry_in, .. } => {
+                Some(*retry_in)
+            }
             Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => None,
         }
     }
@@ -263,7 +275,7 @@ impl RequestError {
         match self {
             Self::Api { code, .. } => code.is_server_error(),
             Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => true,
-            Self::Down { .. } | Self::Throttled { .. } => false,
+            Self::Down { .. } | Self::Throttled { .. } | Self::Unproven { .. } => false,
         }
     }
 

@@ -50,6 +50,10 @@ pub struct BrokerClusterSpec {
     /// declares that a cluster is another one than those that share its UIDs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Fingerprints of clusters that stood under this name before, and of which `cluster accept` said that this one takes their
+    /// place: records that name one of them follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous_fingerprints: Vec<String>,
     /// The name by which kubeconfigs are to call it, where that is another one than `name`: `cluster rename` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

@@ -31,7 +31,7 @@ async fn a_broken_kubeconfig_is_named_and_the_others_work() -> TestResult {
     let broker = pair.broker(&[]).await?.arg("provider-kubeconfig-dir", &folder.path().display().to_string());
     let broker = broker.start().await?;
     pair.provider.offer(pair.name, &json!([])).await?;
-    // The same API server twice: as `provider`, and out of the folder. Either may take it.
+    // The same API server twice: as `provider`, and out of the folder. One of them takes it.
     pair.consumer.create("order", &json!({"size": 1})).await?;
     until(&pair.consumer.widgets(), "order", "to be accepted", |it| is(it, "Accepted", "True")).await;
 
@@ -47,7 +47,8 @@ async fn a_broken_kubeconfig_is_named_and_the_others_work() -> TestResult {
         Ok(())
     })
     .await;
-    put("empty.kubeconfig.yaml", &good)?;
+    let other = pair.other_provider().await?;
+    put("empty.kubeconfig.yaml", &std::fs::read_to_string(other.cluster.kubeconfig_as(pair.name, admin)?)?)?;
     eventually("the mended file to be a cluster", PATIENCE, || async {
         let page = broker.readyz_verbose().await?;
         ensure!(page.lines().any(|it| it.contains("empty.kubeconfig.yaml+") && it.starts_with("[+]cluster")), "{page}");

@@ -341,7 +341,7 @@ async fn worst_time(pair: &Pair, side: &Side, when: &str) -> Result<Duration> {
 }
 
 /// Groups of an administrator.
-const ADMIN: &[&str] = &["system:masters"];
+pub(crate) const ADMIN: &[&str] = &["system:masters"];
 
 /// A provider that may be stopped, and another one; no other test has the first meanwhile.
 async fn beside_frail(name: &'static str) -> Result<(MutexGuard<'static, ()>, Pair, Side)> {
@@ -382,7 +382,7 @@ async fn forget_offers(side: &Side) -> Result<()> {
 }
 
 /// A broker that knows the coordination cluster alone so far.
-async fn lone_broker(pair: &Pair) -> Result<BrokerBuilder> {
+pub(crate) async fn lone_broker(pair: &Pair) -> Result<BrokerBuilder> {
     let broker = Broker::builder(Planes::shared().await, pair.name);
     let coordination = pair.coordination.kubeconfig_as(pair.name, ADMIN)?;
     Ok(broker.coordination(&coordination).namespace(pair.name).watch_kind(&pair.kind.watch_kind()))
@@ -417,36 +417,36 @@ fn valid(offer: &AcceptApi) -> Option<(&str, &str)> {
 }
 
 /// A folder of kubeconfigs that a broker looks at.
-struct Folder(TempDir);
+pub(crate) struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         Ok(Self(tempfile::tempdir().context("no temporary folder")?))
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.0.path().display().to_string()
     }
 
     /// Where a side's kubeconfig is.
-    fn file(&self, side: &Side) -> String {
+    pub(crate) fn file(&self, side: &Side) -> String {
         format!("{}/{}.kubeconfig", self.path(), side.id.role)
     }
 
     /// What the broker calls a cluster whose kubeconfig is here.
-    fn name(&self, side: &Side) -> ClusterName {
+    pub(crate) fn name(&self, side: &Side) -> ClusterName {
         ClusterName::new(side.id.role, format!("{}+{}", self.file(side), side.cluster.name()))
     }
 
     /// Puts a side's kubeconfig here, at one moment as a mounted Secret is.
-    fn put(&self, side: &Side, user: &str) -> Result<()> {
+    pub(crate) fn put(&self, side: &Side, user: &str) -> Result<()> {
         let made = side.cluster.kubeconfig_as(user, ADMIN)?;
         let (hidden, file) = (self.0.path().join(".new"), self.file(side));
         std::fs::copy(&made, &hidden).with_context(|| format!("cannot copy {}", made.display()))?;
         std::fs::rename(&hidden, Path::new(&file)).with_context(|| format!("cannot write {file}"))
     }
 
-    fn remove(&self, side: &Side) -> Result<()> {
+    pub(crate) fn remove(&self, side: &Side) -> Result<()> {
         let file = self.file(side);
         std::fs::remove_file(&file).with_context(|| format!("cannot remove {file}"))
     }

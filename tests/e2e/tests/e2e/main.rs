@@ -7,6 +7,7 @@ mod copy;
 mod crash;
 mod delete;
 mod deploy;
+mod identity;
 mod kinds;
 mod load;
 mod meter;

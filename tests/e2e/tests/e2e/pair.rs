@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, CustomResourceExt as _, Resource};
+use resource_broker_api::broker::BrokerCluster;
 use resource_broker_api::names::{ClusterName, Role, assignment_name, copy_name};
 use resource_broker_api::{AcceptApi, Assignment, Migration, MigrationConfiguration, Plugin};
 use resource_broker_harness::{AuditEvent, Broker, BrokerBuilder, Cluster, Planes, TestKind, eventually};
@@ -60,6 +61,7 @@ impl Pair {
         let [coordination, consumer, provider] =
             Planes::shared().await.clusters(["coordination", consumer, provider]).await;
         coordination.install_crd(&Assignment::crd()).await?;
+        coordination.install_crd(&BrokerCluster::crd()).await?;
         coordination.install_crd(&Plugin::crd()).await?;
         coordination.install_crd(&Migration::crd()).await?;
         coordination.install_crd(&MigrationConfiguration::crd()).await?;

@@ -1,6 +1,7 @@
 //! Single decisions that keep service and data, each in the moment in which it alone does: were it left out, no later pass would
 //! make good for it. What holds over whole histories is in `crate::moves` and `crate::versions`.
 
+mod clusters;
 mod migrations;
 mod moves;
 mod stages;

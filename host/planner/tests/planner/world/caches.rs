@@ -63,7 +63,7 @@ impl World {
                 compute: self.compute_view(),
             },
             related_next: Vec::new(),
-            identities: std::collections::BTreeMap::new(),
+            identities: Arc::default(),
             fresh_token: "token".into(),
             broker: None,
             key: self.key.clone(),
