@@ -35,7 +35,7 @@ use crate::{
     admin::Check,
     cache::Directory,
     fingerprint::Look,
-    kubeconfig::{Digest, Found, Problem, Proxy, Reader, Reading, Source},
+    kubeconfig::{Digest, Found, Problem, Proxy, Reader, Reading, Source, Warning},
     metrics::Metrics,
     planner::snapshot::Identity,
     transport::{ClientError, Health},
@@ -124,6 +124,7 @@ pub struct ClusterSet {
 struct View {
     clusters: BTreeMap<ClusterName, Arc<Cluster>>,
     problems: Vec<Problem>,
+    warnings: BTreeSet<Warning>,
     standings: Vec<Standing>,
 }
 
@@ -235,7 +236,8 @@ impl ClusterSet {
         let mut checks = vec![check(self.coordination.name(), &self.coordination)];
         checks.extend(view.standings.iter().flat_map(Standing::checks));
         checks.sort_by(|one, other| one.name.cmp(&other.name));
-        let problems = view.problems.iter().map(|problem| Check {
+        let warnings = view.warnings.iter().map(|warning| &warning.problem);
+        let problems = view.problems.iter().chain(warnings).map(|problem| Check {
             name: format!("{} kubeconfig {}", problem.role, problem.place),
             ok: false,
             required: false,
@@ -482,7 +484,19 @@ impl Keeper {
             }
         }
         self.decide().await;
+        self.warn(&reading.warnings);
         self.publish(reading.problems.clone());
+    }
+
+    /// Each warning is told once, and again where the file that it is about has changed.
+    fn warn(&self, warnings: &BTreeSet<Warning>) {
+        let before = std::mem::replace(&mut self.write_view().warnings, warnings.clone());
+        for Warning { problem, misnamed } in warnings.difference(&before) {
+            tracing::warn!(role = %problem.role, kubeconfig = problem.place, problem = problem.what, "about a kubeconfig");
+            if misnamed.is_some() {
+                self.metrics.misnamed_kubeconfig();
+            }
+        }
     }
 
     fn want(&mut self, name: &ClusterName, found: &Found) {

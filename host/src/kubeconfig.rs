@@ -3,21 +3,24 @@
 //! Reading looks at contents, not at times: a mounted Secret is swapped by a symlink, and clocks of file systems lie.
 //! What a file refers to (certificates and keys) counts as its content. No message quotes a file's values.
 
+mod context;
+mod directory;
+mod document;
+mod file;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt, fs, io,
-    path::{Component, Path, PathBuf},
+    fmt, fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
-use http::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
-use kube::{
-    Config,
-    config::{Kubeconfig, KubeconfigError, LoadDataError},
-};
+use kube::Config;
 use resource_broker_api::names::{ClusterName, Role};
 use sha2::{Digest as _, Sha256};
+
+use self::{directory::Listing, file::File};
 
 /// No kubeconfig is larger than this, in bytes; something else was given by mistake.
 const MAX_FILE: u64 = 4 << 20;
@@ -143,6 +146,17 @@ pub(crate) struct Reading {
     pub(crate) unlisted: BTreeSet<(Role, String)>,
     /// What is wrong.
     pub(crate) problems: Vec<Problem>,
+    /// What people should know although everything else goes on.
+    pub(crate) warnings: BTreeSet<Warning>,
+}
+
+/// Something that people should know of a kubeconfig that is used, or of a file that is not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Warning {
+    /// Where, and what.
+    pub(crate) problem: Problem,
+    /// A file that reads as a kubeconfig and is not called like one; the number differs when it has changed.
+    pub(crate) misnamed: Option<u64>,
 }
 
 impl Reading {
@@ -160,6 +174,11 @@ impl Reading {
         self.problems.push(Problem { role, place: place.into(), what: what.into() });
     }
 
+    fn warn(&mut self, role: Role, place: impl Into<String>, what: impl Into<String>) {
+        let problem = Problem { role, place: place.into(), what: what.into() };
+        self.warnings.insert(Warning { problem, misnamed: None });
+    }
+
     fn add(&mut self, name: ClusterName, found: Found) {
         if let Some(other) = self.found.get(&name) {
             let what = format!("cluster {name} is also named by {}; that one is used", other.origin);
@@ -174,6 +193,7 @@ impl Reading {
 pub(crate) struct Reader {
     proxy: Proxy,
     files: HashMap<Vec<PathBuf>, (Inputs, Arc<Parsed>)>,
+    listing: Listing,
 }
 
 /// The contents that a parse was made from; `None` for what was not there.
@@ -185,19 +205,20 @@ enum Parsed {
     /// Not a kubeconfig, or not one that can be read.
     Broken(String),
     /// A kubeconfig.
-    Good { current: Option<String>, contexts: Vec<(String, Result<Context, String>)> },
+    Good { current: Option<String>, contexts: Vec<(String, Result<Context, String>)>, notes: Vec<String> },
 }
 
 struct Context {
     config: Arc<Config>,
     namespace: Option<String>,
     digest: Digest,
+    warning: Option<String>,
 }
 
 impl Reader {
     /// A reader that has read nothing yet.
     pub(crate) fn new(proxy: Proxy) -> Self {
-        Self { proxy, files: HashMap::new() }
+        Self { proxy, files: HashMap::new(), listing: Listing::default() }
     }
 
     /// What `sources` name now. Blocks on the file system.
@@ -218,7 +239,7 @@ impl Reader {
     pub(crate) fn namespace(&mut self, place: &Place) -> Option<String> {
         let Place::Named { paths, .. } = place else { return None };
         let parsed = self.parse(paths);
-        let Parsed::Good { current, contexts } = &*parsed else { return None };
+        let Parsed::Good { current, contexts, .. } = &*parsed else { return None };
         let (_, context) = contexts.iter().find(|(name, _)| Some(name) == current.as_ref())?;
         context.as_ref().ok()?.namespace.clone()
     }
@@ -238,9 +259,9 @@ impl Reader {
         let (current, contexts) = match &*parsed {
             Parsed::Missing => return Err("no such file; check the path".to_owned()),
             Parsed::Broken(what) => return Err(what.clone()),
-            Parsed::Good { current, contexts } => (current.as_deref(), contexts),
+            Parsed::Good { current, contexts, .. } => (current.as_deref(), contexts),
         };
-        let names = || contexts.iter().map(|(name, _)| name.as_str()).take(NAMED).collect::<Vec<_>>().join(", ");
+        let names = || listed(contexts);
         let name = context.or(current);
         let name = name.ok_or_else(|| format!("it has no current-context; name one with --context: {}", names()))?;
         match contexts.iter().find(|(context, _)| context == name) {
@@ -251,9 +272,15 @@ impl Reader {
     }
 
     fn read_directory(&mut self, role: Role, directory: &str, reading: &mut Reading) {
-        let clean = clean(directory);
-        match kubeconfigs_in(&clean) {
-            Ok(files) => files.iter().for_each(|file| self.read_contexts(role, file, reading)),
+        let clean = directory::clean(directory);
+        match self.listing.look(&clean) {
+            Ok(found) => {
+                for (path, mark) in found.misnamed {
+                    let problem = Problem { role, place: path, what: directory::HOW_TO_CALL_IT.to_owned() };
+                    reading.warnings.insert(Warning { problem, misnamed: Some(mark) });
+                }
+                found.kubeconfigs.iter().for_each(|file| self.read_contexts(role, file, reading));
+            }
             Err(error) => {
                 reading.problem(role, directory, format!("the directory cannot be read: {error}"));
                 reading.unlisted.insert((role, clean));
@@ -268,7 +295,10 @@ impl Reader {
                 reading.problem(role, path, what);
                 reading.unreadable.insert((role, path.to_owned()));
             }
-            Parsed::Good { contexts, .. } => {
+            Parsed::Good { contexts, notes, .. } => {
+                for note in notes {
+                    reading.warn(role, path, note);
+                }
                 for (context, config) in contexts {
                     let name = ClusterName::new(role, format!("{path}+{context}"));
                     Self::take(name, path, context, config, reading);
@@ -286,13 +316,22 @@ impl Reader {
         match &*self.parse(paths) {
             Parsed::Missing => reading.problem(role, origin, "the file is not there"),
             Parsed::Broken(what) => unusable(what),
-            Parsed::Good { current: None, .. } => {
-                unusable("it has no current-context; set one with kubectl config use-context");
-            }
-            Parsed::Good { current: Some(current), contexts } => {
+            Parsed::Good { current: None, contexts, .. } => unusable(&format!(
+                "it has no current-context; set one with kubectl config use-context. Its contexts: {}",
+                listed(contexts)
+            )),
+            Parsed::Good { current: Some(current), contexts, notes } => {
                 match contexts.iter().find(|(context, _)| context == current) {
-                    Some((context, config)) => Self::take(name, &origin, context, config, reading),
-                    None => unusable(&format!("its current-context {current:?} is not one of its contexts")),
+                    Some((context, config)) => {
+                        for note in notes {
+                            reading.warn(role, origin.as_str(), note);
+                        }
+                        Self::take(name, &origin, context, config, reading);
+                    }
+                    None => unusable(&format!(
+                        "its current-context {current:?} is not one of its contexts: {}",
+                        listed(contexts)
+                    )),
                 }
             }
         }
@@ -300,7 +339,10 @@ impl Reader {
 
     fn take(name: ClusterName, origin: &str, context: &str, config: &Result<Context, String>, reading: &mut Reading) {
         match config {
-            Ok(Context { config, digest, .. }) => {
+            Ok(Context { config, digest, warning, .. }) => {
+                if let Some(warning) = warning {
+                    reading.warn(name.role, origin, format!("context {context:?}, cluster {name}: {warning}"));
+                }
                 reading.add(name, Found { origin: origin.to_owned(), config: config.clone(), digest: *digest });
             }
             Err(what) => {
@@ -319,7 +361,7 @@ impl Reader {
         }
         let mut inputs = Inputs::new();
         let parsed = Arc::new(match load(paths, &mut inputs) {
-            Ok(Some(kubeconfig)) => self.contexts_of(&kubeconfig, &mut inputs),
+            Ok(Some(file)) => self.contexts_of(file, &mut inputs),
             Ok(None) => Parsed::Missing,
             Err(what) => Parsed::Broken(what),
         });
@@ -327,51 +369,30 @@ impl Reader {
         parsed
     }
 
-    fn contexts_of(&self, kubeconfig: &Kubeconfig, inputs: &mut Inputs) -> Parsed {
-        if kubeconfig.contexts.is_empty() {
-            return Parsed::Broken("it has no contexts; each context is one cluster".to_owned());
+    fn contexts_of(&self, file: File, inputs: &mut Inputs) -> Parsed {
+        if file.contexts.is_empty() {
+            let mut what = "it has no contexts; each context is one cluster".to_owned();
+            file.notes.iter().for_each(|note| what = format!("{what}; {note}"));
+            return Parsed::Broken(what);
         }
-        let contexts = kubeconfig
-            .contexts
-            .iter()
-            .map(|context| (context.name.clone(), self.context(kubeconfig, &context.name, inputs)));
-        Parsed::Good { contexts: contexts.collect(), current: kubeconfig.current_context.clone() }
-    }
-
-    fn context(&self, kubeconfig: &Kubeconfig, name: &str, inputs: &mut Inputs) -> Result<Context, String> {
-        let only = only_context(kubeconfig, name);
-        let mut hash = Sha256::new();
-        // The text holds credentials; it is hashed and dropped.
-        hash.update(serde_json::to_vec(&only).map_err(|_| "it cannot be read back".to_owned())?);
-        for path in references(&only) {
-            let digest = digest_of(&path);
-            hash.update(digest.unwrap_or_default());
-            inputs.push((path, digest));
-        }
-        let namespace = only.contexts.first().and_then(|named| named.context.as_ref()?.namespace.clone());
-        let own_proxy = only.clusters.first().and_then(|named| named.cluster.as_ref()?.proxy_url.clone());
-        let mut config = Config::try_from(only).map_err(|error| explain(&error))?;
-        if config.cluster_url.host().is_none() || config.cluster_url.scheme().is_none() {
-            return Err("its cluster's server is not a URL such as https://host:6443".to_owned());
-        }
-        config.proxy_url = self.proxy_for(own_proxy.filter(|url| !url.is_empty()), &config.cluster_url)?;
-        Ok(Context { config: Arc::new(config), namespace, digest: hash.finalize().into() })
-    }
-
-    fn proxy_for(&self, own: Option<String>, server: &Uri) -> Result<Option<Uri>, String> {
-        let (url, whose) = match (own, &self.proxy.url) {
-            (Some(own), _) => (own, "its cluster's proxy-url"),
-            (None, Some(url)) if self.applies(url, server) => (url.clone(), "HTTPS_PROXY in the environment"),
-            _ => return Ok(None),
+        let context = |names: &Result<file::Names, String>, inputs: &mut Inputs| {
+            let names = names.as_ref().map_err(Clone::clone)?;
+            let context::Usable { config, namespace, digest, warning } =
+                context::resolve(&file, names, &self.proxy, inputs)?;
+            Ok(Context { config: Arc::new(config), namespace, digest, warning })
         };
-        let url = if url.contains("://") { url } else { format!("http://{url}") };
-        url.parse().map(Some).map_err(|_| format!("{whose} is not a URL such as http://host:3128"))
+        let contexts = file.contexts.iter().map(|(name, names)| (name.clone(), context(names, inputs))).collect();
+        Parsed::Good { current: file.current, contexts, notes: file.notes }
     }
+}
 
-    fn applies(&self, url: &str, server: &Uri) -> bool {
-        let except = self.proxy.except.as_deref().unwrap_or_default();
-        Matcher::builder().all(url).no(except).build().intercept(server).is_some()
+/// The first contexts by name.
+fn listed<T>(contexts: &[(String, T)]) -> String {
+    let mut names = contexts.iter().map(|(name, _)| name.as_str()).take(NAMED).collect::<Vec<_>>().join(", ");
+    if contexts.len() > NAMED {
+        names.push_str(", …");
     }
+    names
 }
 
 fn read_pod(name: ClusterName, reading: &mut Reading) {
@@ -389,72 +410,40 @@ fn read_pod(name: ClusterName, reading: &mut Reading) {
     }
 }
 
-/// The kubeconfigs of a directory, in order, each path under the name that is part of its clusters' identity.
-fn kubeconfigs_in(directory: &str) -> io::Result<Vec<String>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if is_kubeconfig(name) {
-            let path = Path::new(directory).join(name);
-            files.push(path.to_string_lossy().into_owned());
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Hidden files are left alone: editors and mounted volumes keep their own there.
-fn is_kubeconfig(name: &str) -> bool {
-    const WHOLE: [&str; 2] = ["kubeconfig.yaml", "kubeconfig.yml"];
-    const ENDS: [&str; 3] = [".kubeconfig", ".kubeconfig.yaml", ".kubeconfig.yml"];
-    !name.starts_with('.') && (WHOLE.contains(&name) || ENDS.iter().any(|end| name.ends_with(end)))
-}
-
-/// A directory's path without `.`, needless slashes and `..` after a name: the same directory gives its clusters the
-/// same names however it is written, and the ones that Go's path cleaning gave them.
-fn clean(path: &str) -> String {
-    let mut parts: Vec<Component<'_>> = Vec::new();
-    for part in Path::new(path).components() {
-        match (part, parts.last()) {
-            (Component::CurDir, _) | (Component::ParentDir, Some(Component::RootDir)) => {}
-            (Component::ParentDir, Some(Component::Normal(_))) => {
-                parts.pop();
-            }
-            _ => parts.push(part),
-        }
-    }
-    let cleaned: PathBuf = parts.iter().collect();
-    // An empty path would be no directory at all.
-    if cleaned.as_os_str().is_empty() { ".".to_owned() } else { cleaned.to_string_lossy().into_owned() }
-}
-
 fn shown(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
 }
 
-/// Reads and merges files. `None` where none of them is there.
-fn load(paths: &[PathBuf], inputs: &mut Inputs) -> Result<Option<Kubeconfig>, String> {
-    let mut merged: Option<Kubeconfig> = None;
+/// Reads and merges files. `None` where none of them is there. Of several, one that is empty or cannot be read leaves the
+/// others.
+fn load(paths: &[PathBuf], inputs: &mut Inputs) -> Result<Option<File>, String> {
+    let mut merged: Option<File> = None;
+    let mut broken = Vec::new();
     for path in paths {
-        let bytes = match read_bounded(path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                inputs.push((path.clone(), None));
-                match error.kind() {
-                    io::ErrorKind::NotFound => continue,
-                    _ => return Err(format!("the file cannot be read: {error}")),
-                }
-            }
+        let read = read_bounded(path);
+        inputs.push((path.clone(), read.as_ref().ok().map(|bytes| Sha256::digest(bytes).into())));
+        let parsed = match read {
+            Ok(bytes) => File::parse(&bytes, path.parent()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => Err(format!("the file cannot be read: {error}")),
         };
-        inputs.push((path.clone(), Some(Sha256::digest(&bytes).into())));
-        let kubeconfig = parse_text(&bytes, path)?;
-        merged = Some(match merged {
-            None => kubeconfig,
-            Some(first) => first.merge(kubeconfig).map_err(|error| explain(&error))?,
-        });
+        match (parsed, &mut merged) {
+            (Ok(Some(file)), None) => merged = Some(file),
+            (Ok(Some(file)), Some(merged)) => merged.merge(file),
+            // Said of a file that is alone; kubectl, too, passes over one among several.
+            (Ok(None), _) => broken.push((path, None)),
+            (Err(what), _) => broken.push((path, Some(what))),
+        }
     }
-    Ok(merged)
+    if let Some(mut merged) = merged {
+        let told = broken.into_iter().filter_map(|(path, what)| Some((path, what?)));
+        merged.notes.extend(told.map(|(path, what)| format!("{} is passed over: {what}", path.display())));
+        return Ok(Some(merged));
+    }
+    match broken.into_iter().next() {
+        Some((_, what)) => Err(what.unwrap_or_else(|| "it is empty".to_owned())),
+        None => Ok(None),
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -462,107 +451,18 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    let too_large = || io::Error::other(format!("it has more than {MAX_FILE} bytes, which no kubeconfig has"));
     if metadata.len() > MAX_FILE {
-        return Err(io::Error::other(format!("it has more than {MAX_FILE} bytes, which no kubeconfig has")));
+        return Err(too_large());
     }
-    fs::read(path)
+    let mut bytes = Vec::new();
+    // It may grow meanwhile.
+    fs::File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE { Err(too_large()) } else { Ok(bytes) }
 }
 
 fn digest_of(path: &Path) -> Option<Digest> {
     read_bounded(path).ok().map(|bytes| Sha256::digest(bytes).into())
-}
-
-fn parse_text(bytes: &[u8], path: &Path) -> Result<Kubeconfig, String> {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    if text.trim().is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    let mut kubeconfig: Kubeconfig = serde_yaml::from_str(text).map_err(|error| without_values(&error.to_string()))?;
-    if let Some(directory) = path.parent() {
-        anchor(&mut kubeconfig, directory);
-    }
-    Ok(kubeconfig)
-}
-
-/// Paths in a kubeconfig are relative to its directory.
-fn anchor(kubeconfig: &mut Kubeconfig, directory: &Path) {
-    let anchor = |path: &mut Option<String>| {
-        if let Some(relative) = path.as_deref().filter(|path| !path.is_empty() && Path::new(path).is_relative()) {
-            *path = Some(directory.join(relative).to_string_lossy().into_owned());
-        }
-    };
-    for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-        anchor(&mut cluster.certificate_authority);
-    }
-    for user in kubeconfig.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()) {
-        anchor(&mut user.client_certificate);
-        anchor(&mut user.client_key);
-        anchor(&mut user.token_file);
-        // A command without a slash is looked up in PATH.
-        if let Some(exec) = user.exec.as_mut().filter(|exec| exec.command.as_ref().is_some_and(|c| c.contains('/'))) {
-            anchor(&mut exec.command);
-        }
-    }
-}
-
-/// The kubeconfig cut down to one context and what belongs to it.
-fn only_context(kubeconfig: &Kubeconfig, name: &str) -> Kubeconfig {
-    let mut only = Kubeconfig { current_context: Some(name.to_owned()), ..Kubeconfig::default() };
-    only.contexts = kubeconfig.contexts.iter().filter(|named| named.name == name).take(1).cloned().collect();
-    let Some(context) = only.contexts.first().and_then(|named| named.context.as_ref()) else { return only };
-    let (cluster, user) = (&context.cluster, context.user.as_ref());
-    only.clusters = kubeconfig.clusters.iter().filter(|named| named.name == *cluster).take(1).cloned().collect();
-    only.auth_infos = kubeconfig.auth_infos.iter().filter(|named| Some(&named.name) == user).take(1).cloned().collect();
-    only
-}
-
-/// The certificates and keys that a kubeconfig refers to. Token files are read again by the client itself.
-fn references(kubeconfig: &Kubeconfig) -> Vec<PathBuf> {
-    let clusters = kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref());
-    let users = kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref());
-    clusters
-        .map(|cluster| &cluster.certificate_authority)
-        .chain(users.flat_map(|user| [&user.client_certificate, &user.client_key]))
-        .filter_map(|path| path.as_ref().map(PathBuf::from))
-        .collect()
-}
-
-/// A parser's message without the value that it may quote: that could be a token.
-fn without_values(message: &str) -> String {
-    let Some((before, rest)) = ["invalid type", "invalid value"].iter().find_map(|word| message.split_once(word))
-    else {
-        return format!("it is not YAML that makes a kubeconfig: {message}");
-    };
-    let after = rest.rfind(", expected ").map_or("", |at| &rest[at..]);
-    format!("it is not YAML that makes a kubeconfig: {before}unfit value{after}")
-}
-
-/// kube's errors in our words, which name no values.
-fn explain(error: &KubeconfigError) -> String {
-    match error {
-        KubeconfigError::LoadContext(_) => "it is empty".to_owned(),
-        KubeconfigError::LoadClusterOfContext(name) => format!("the file has no cluster {name:?}, which it refers to"),
-        KubeconfigError::MissingClusterUrl => "its cluster has no server".to_owned(),
-        KubeconfigError::ParseClusterUrl(_) => "its cluster's server is not a URL such as https://host:6443".to_owned(),
-        KubeconfigError::ParseProxyUrl(_) => "its proxy-url, or HTTPS_PROXY, is not a URL".to_owned(),
-        KubeconfigError::LoadCertificateAuthority(cause) => format!("certificate-authority: {}", unloaded(cause)),
-        KubeconfigError::LoadClientCertificate(cause) => format!("client-certificate: {}", unloaded(cause)),
-        KubeconfigError::LoadClientKey(cause) => format!("client-key: {}", unloaded(cause)),
-        KubeconfigError::ParseCertificates(_) => "certificate-authority: not PEM".to_owned(),
-        KubeconfigError::KindMismatch | KubeconfigError::ApiVersionMismatch => {
-            "the files to be merged are of different kinds or versions".to_owned()
-        }
-        _ => "it cannot be used".to_owned(),
-    }
-}
-
-fn unloaded(cause: &LoadDataError) -> String {
-    match cause {
-        LoadDataError::DecodeBase64(_) => "the data is not base64".to_owned(),
-        LoadDataError::ReadFile(error, path) => format!("{} cannot be read: {error}", path.display()),
-        LoadDataError::NoBase64DataOrFile => "neither data nor a file is given".to_owned(),
-    }
 }
 
 #[cfg(test)]

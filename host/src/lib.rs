@@ -27,6 +27,7 @@ pub mod cache;
 pub mod cluster_command;
 pub mod clusters;
 pub mod crds;
+pub mod descriptors;
 pub mod discovery;
 pub mod fingerprint;
 mod httpd;

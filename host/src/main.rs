@@ -4,7 +4,7 @@ use std::{env, io::Write, process::ExitCode};
 
 use resource_broker::{
     args::{self, Environment, Invocation},
-    cluster_command, crds, migrate_command, plugin_command, run, telemetry,
+    cluster_command, crds, descriptors, migrate_command, plugin_command, run, telemetry,
 };
 
 /// The exit code for a command line that cannot be followed.
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
 
 fn serve(options: args::Options) -> ExitCode {
     telemetry::init(options.log);
+    descriptors::raise_limit();
     let outcome =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(|runtime| {
             let outcome = runtime.block_on(run::run(options));
@@ -44,7 +45,8 @@ fn serve(options: args::Options) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "the broker ends");
+            let ran_out = descriptors::exhaustion(error.as_ref()).map(|what| format!(" ({what})")).unwrap_or_default();
+            tracing::error!(error = format!("{error:#}{ran_out}"), "the broker ends");
             ExitCode::FAILURE
         }
     }

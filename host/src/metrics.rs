@@ -166,6 +166,7 @@ struct Inner {
     cluster_up: Family<ClusterLabel, Gauge>,
     refused_clusters: Family<RefusedLabels, Gauge>,
     source_problems: Gauge,
+    misnamed: Counter,
     leader: Gauge,
 }
 
@@ -214,6 +215,7 @@ impl Metrics {
             cluster_up: Family::default(),
             refused_clusters: Family::default(),
             source_problems: Gauge::default(),
+            misnamed: Counter::default(),
             leader: Gauge::default(),
         };
         inner.register();
@@ -319,6 +321,11 @@ impl Metrics {
         self.0.source_problems.set(to_gauge(count));
     }
 
+    /// A file was found that reads as a kubeconfig and is not called like one.
+    pub fn misnamed_kubeconfig(&self) {
+        self.0.misnamed.inc();
+    }
+
     /// Whether this process is the one that writes.
     pub fn leader(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
@@ -389,6 +396,11 @@ impl Inner {
             "kubeconfig_problems",
             "Kubeconfigs that cannot be used as they are; readyz?verbose names them",
             self.source_problems.clone(),
+        );
+        registry.register(
+            "kubeconfigs_misnamed",
+            "Files in directories that read as kubeconfigs and are passed over because of their names, as they were found or changed",
+            self.misnamed.clone(),
         );
         registry.register("leader", "Whether this process is the one that writes", self.leader.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use kube::core::GroupVersionKind;
 use resource_broker_api::names::{ClusterName, Gvk, Role};
 use resource_broker_sandbox::{Sandbox, SandboxConfig};
@@ -18,7 +18,7 @@ use crate::{
     args::Options,
     cache::{Cache, Scope, What},
     clusters::{self, ClusterEvent, ClusterSet, POLL, Register, Settings},
-    identity,
+    descriptors, identity,
     lease::Leadership,
     metrics::Metrics,
     plugin_command,
@@ -84,7 +84,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     } else {
         Leadership::unopposed(&metrics)
     });
-    let sandbox = sandbox.await?.context("the standard plugin cannot be loaded; this build of the broker is broken")?;
+    let sandbox = sandbox.await?.map_err(|error| {
+        let why = match descriptors::exhaustion(&error) {
+            Some(_) => "the standard plugin cannot be loaded",
+            None => "the standard plugin cannot be loaded; this build of the broker is broken",
+        };
+        anyhow::Error::new(error).context(why)
+    })?;
     let me = {
         let (coordination, namespace) = (clusters.coordination().clone(), options.namespace.clone());
         async move { identity::find(&coordination, &namespace).await }

@@ -89,7 +89,9 @@ fn inferred(environment: &Environment) -> Result<Place> {
     let name = COORDINATION.to_owned();
     if let Some(list) = &environment.kubeconfig {
         let paths: Vec<PathBuf> = env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect();
-        return Ok(Place::Named { name, paths });
+        if !paths.is_empty() {
+            return Ok(Place::Named { name, paths });
+        }
     }
     let own = environment.home.as_ref().map(|home| home.join(".kube/config")).filter(|path| path.is_file());
     match own {

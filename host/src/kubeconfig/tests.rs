@@ -2,6 +2,8 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
+use kube::config::AuthInfo;
+
 use super::*;
 
 /// A kubeconfig with these contexts, the first being the current one.
@@ -118,7 +120,7 @@ fn paths_of_directories_are_cleaned() {
         (".", "."),
         ("/", "/"),
     ] {
-        assert_eq!(clean(given), expected, "{given}");
+        assert_eq!(directory::clean(given), expected, "{given}");
     }
 }
 
@@ -241,4 +243,375 @@ fn the_environments_proxy_serves_those_who_name_none() {
     assert_eq!(proxy_of(path).as_deref(), Some("http://own:1/"));
     assert_eq!(proxy_of(plain).as_deref(), Some("http://corp:3128/"));
     assert_eq!(proxy_of(local), None);
+}
+
+/// A kubeconfig of one context whose cluster and user are these maps.
+fn with(cluster: &str, user: &str) -> String {
+    format!(
+        "clusters:\n- name: c\n  cluster: {{server: 'https://a.example:6443', {cluster}}}\nusers:\n- name: u\n  user: {{{user}}}\n\
+         contexts:\n- {{name: x, context: {{cluster: c, user: u}}}}\n"
+    )
+}
+
+/// What there is in a folder beside the kubeconfig.
+fn beside() -> Folder {
+    let folder = Folder::new();
+    for (name, text) in [
+        ("ca.pem", PEM),
+        ("key.pem", "key"),
+        ("token", "of-file\n"),
+        ("token-blank", " \t of-file \r\n\n"),
+        ("token-empty", "\n"),
+        ("token-broken", "of\nfile"),
+    ] {
+        folder.write(name, text);
+    }
+    folder
+}
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+/// The same in base64, and wrapped as some tools write it.
+const BASE64: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=";
+
+fn wrapped(indent: &str) -> String {
+    let lines = BASE64.as_bytes().chunks(20).map(|line| str::from_utf8(line).unwrap());
+    lines.flat_map(|line| [indent, line, "\n"]).collect()
+}
+
+/// The only cluster of a kubeconfig, or what is wrong; with what is said beside it.
+fn read_one(folder: &Folder, text: &str) -> (Result<Arc<Config>, String>, Vec<String>) {
+    let reading = reader().read(&provider(Place::Contexts(folder.write("x", text))));
+    let warnings = reading.warnings.iter().map(|warning| warning.problem.to_string()).collect();
+    let found = reading.found.values().next().map(|found| found.config.clone());
+    (found.ok_or_else(|| only_problem(&reading)), warnings)
+}
+
+fn word(user: &AuthInfo, key: &str) -> Option<String> {
+    serde_json::to_value(user).unwrap()[key].as_str().map(str::to_owned)
+}
+
+#[test]
+fn credentials_are_those_that_kubectl_would_use() {
+    let data = |text: &str| format!("{text}: {BASE64}");
+    let (cert, key) = (data("client-certificate-data"), data("client-key-data"));
+    let folder = beside();
+    for (user, expected) in [
+        // Tokens. Of client-go: a token file counts more than a token, and is trimmed.
+        ("token: t".to_owned(), &[("token", "t")][..]),
+        ("token: \"t\\n\"".to_owned(), &[("token", "t")]),
+        ("token: ' t\t'".to_owned(), &[("token", "t")]),
+        ("tokenFile: token".to_owned(), &[("token", "of-file")]),
+        ("tokenFile: token-blank".to_owned(), &[("token", "of-file")]),
+        ("token: t, tokenFile: token".to_owned(), &[("token", "of-file")]),
+        ("token: '', tokenFile: token".to_owned(), &[("token", "of-file")]),
+        ("token: t, tokenFile: ''".to_owned(), &[("token", "t")]),
+        ("token: t, tokenFile: token-empty".to_owned(), &[("token", "t")]),
+        ("token: t, tokenFile: nowhere".to_owned(), &[("token", "t")]),
+        // Empty is not given.
+        ("token: t, client-certificate: '', client-key: ''".to_owned(), &[("token", "t")]),
+        ("token: t, client-certificate-data: '', client-key-data: null".to_owned(), &[("token", "t")]),
+        ("token: t, username: '', password: ''".to_owned(), &[("token", "t")]),
+        ("token: t, exec: null, auth-provider: null, extensions: [{name: x}], odd: [1]".to_owned(), &[("token", "t")]),
+        // Passwords may be empty; one without a name is none.
+        ("username: n".to_owned(), &[("username", "n"), ("password", "")]),
+        ("username: n, password: p".to_owned(), &[("username", "n"), ("password", "p")]),
+        ("token: t, password: p".to_owned(), &[("token", "t")]),
+        // Certificates: data counts more than a file, and a key alone is none.
+        (format!("{cert}, {key}"), &[("client-certificate-data", BASE64), ("client-key-data", BASE64)]),
+        (
+            format!("{cert}, {key}, client-key: nowhere"),
+            &[("client-certificate-data", BASE64), ("client-key-data", BASE64)],
+        ),
+        (format!("token: t, {key}"), &[("token", "t")]),
+    ] {
+        let (config, warnings) = read_one(&folder, &with("", &user));
+        let config = config.unwrap_or_else(|what| panic!("{user}: {what}"));
+        for key in ["token", "tokenFile", "username", "password", "client-certificate-data", "client-key-data"] {
+            let expected = expected.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned());
+            assert_eq!(word(&config.auth_info, key), expected, "{key} of {user}");
+        }
+        assert_eq!(warnings, [""; 0], "{user}");
+    }
+    let files = "client-certificate: ca.pem, client-key: key.pem";
+    let (config, _) = read_one(&folder, &with("", files));
+    assert_eq!(config.unwrap().auth_info.client_key, Some(folder.path("key.pem")), "relative to the kubeconfig");
+}
+
+#[test]
+fn wrapped_base64_is_base64() {
+    let folder = beside();
+    for style in ["|", ">", ">-", "|-"] {
+        let text = with("", "token: t").replace(
+            "  cluster: {server: 'https://a.example:6443', }",
+            &format!(
+                "  cluster:\n    server: https://a.example:6443\n    certificate-authority-data: {style}\n{}",
+                wrapped("      ")
+            ),
+        );
+        let (config, warnings) = read_one(&folder, &text);
+        assert_eq!(config.unwrap().root_cert, Some(vec![vec![0, 0, 0]]), "{text}");
+        assert_eq!(warnings, [""; 0]);
+    }
+    let plain = wrapped(" ").replace('\n', "");
+    let user = format!("client-certificate-data: '{plain}', client-key-data: \"{}\"", plain.replace(' ', "\\r\\n"));
+    let config = read_one(&folder, &with("", &user)).0.unwrap();
+    for key in ["client-certificate-data", "client-key-data"] {
+        assert_eq!(word(&config.auth_info, key).as_deref(), Some(BASE64));
+    }
+}
+
+#[test]
+fn a_clusters_empty_fields_are_not_given() {
+    let folder = beside();
+    let empty = "certificate-authority: '', certificate-authority-data: '', proxy-url: '', tls-server-name: '', \
+                 insecure-skip-tls-verify: null, disable-compression: no, extensions: null";
+    let config = read_one(&folder, &with(empty, "token: t")).0.unwrap();
+    assert_eq!((&config.root_cert, &config.proxy_url, &config.tls_server_name), (&None, &None, &None));
+    assert!(!config.accept_invalid_certs && !config.disable_compression);
+    let given = "certificate-authority: ca.pem, tls-server-name: n, insecure-skip-tls-verify: yes, extensions: [{name: x, extension: 1}]";
+    let config = read_one(&folder, &with(given, "token: t")).0.unwrap();
+    assert_eq!(config.root_cert, Some(vec![vec![0, 0, 0]]));
+    assert!(config.accept_invalid_certs && config.tls_server_name.as_deref() == Some("n"));
+    let bare = with("insecure-skip-tls-verify: true", "token: t").replace("https://a", "a");
+    let config = read_one(&folder, &bare).0.unwrap();
+    assert_eq!(config.cluster_url.to_string(), "https://a.example:6443/", "kubectl takes HOST:PORT where TLS is meant");
+}
+
+#[test]
+fn files_are_taken_in_the_forms_that_kubectl_takes() {
+    let good = kubeconfig(&["a"], "t");
+    let json = r#"{
+	"contexts": [{"name": "a", "context": {"cluster": "c", "user": "u"}}],
+	"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+	"users": [{"name": "u", "user": {"token": "t"}}]
+}"#;
+    let anchors = "x-user: &user {token: other}\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n\
+                   clusters: [{name: c, cluster: &cluster {server: 'http://127.0.0.1:1'}}, {name: d, cluster: *cluster}]\n\
+                   users: [{name: u, user: {<<: *user, token: t}}]\n";
+    let folder = Folder::new();
+    for text in [
+        good.clone(),
+        format!("{good}---\n"),
+        format!("---\n{good}...\n"),
+        format!("{good}---\n{}", kubeconfig(&["other"], "o")),
+        good.replace('\n', "\r\n"),
+        format!("\u{feff}{good}"),
+        good.replace("apiVersion: v1\nkind: Config\n", ""),
+        good.replace("apiVersion: v1\nkind: Config\n", "apiVersion: null\nkind:\npreferences:\nextensions: null\n"),
+        format!("{good}preferences: {{colors: true}}\nextensions: [{{name: x, extension: {{a: b}}}}]\nodd: 1\n"),
+        json.to_owned(),
+        anchors.to_owned(),
+    ] {
+        let (config, warnings) = read_one(&folder, &text);
+        let config = config.unwrap_or_else(|what| panic!("{what}: {text}"));
+        assert_eq!(word(&config.auth_info, "token").as_deref(), Some("t"), "{text}");
+        assert_eq!(warnings, [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn what_is_of_no_use_leaves_what_is() {
+    let good = kubeconfig(&["a"], "t");
+    let folder = Folder::new();
+    for (text, expected) in [
+        (format!("{good}- {{name: half}}\n"), r#"context "half": it names no cluster"#),
+        (format!("{good}- {{name: half, context: null}}\n"), r#"context "half": it names no cluster"#),
+        (format!("{good}- {{name: half, context: {{user: u}}}}\n"), r#"context "half": it names no cluster"#),
+        (
+            format!("{good}- {{name: half, context: {{cluster: d}}}}\n"),
+            r#"context "half": the file has no cluster "d""#,
+        ),
+        (
+            format!("{good}- {{name: half, context: {{cluster: d}}}}\n").replace("users:", "- {name: d}\nusers:"),
+            r#"context "half": its cluster has no server"#,
+        ),
+        (
+            format!("{good}- {{name: half, context: {{cluster: c, user: [hunter2]}}}}\n"),
+            r#"context "half": context "half": user: unfit value, expected a string"#,
+        ),
+        (
+            format!("{good}- {{name: half, context: {{cluster: c, user: v}}}}\n")
+                .replace("contexts:", "- {name: v, user: {token: 12345}}\ncontexts:"),
+            r#"context "half": user "v": token: unfit value, expected a string"#,
+        ),
+    ] {
+        let reading = reader().read(&provider(Place::Contexts(folder.write("x", &text))));
+        assert_eq!(names(&reading), [format!("provider#{}+a", folder.path("x"))], "{text}");
+        let problem = only_problem(&reading);
+        assert!(problem.contains(expected), "{problem}");
+        assert!(!problem.contains("hunter2") && !problem.contains("12345"), "{problem}");
+        let half = ClusterName::new(Role::Provider, format!("{}+half", folder.path("x")));
+        assert!(reading.keeps(&half, ""), "whoever has it keeps it");
+    }
+    for (text, expected) in [
+        (format!("{good}- {{context: {{cluster: c}}}}\n"), "one of its contexts has no name"),
+        (format!("{good}- half\n"), "one of its contexts is no map"),
+        (format!("{good}- {{name: a, context: {{cluster: d}}}}\n"), r#"contexts has "a" twice; the first one counts"#),
+    ] {
+        let (config, warnings) = read_one(&folder, &text);
+        assert!(config.is_ok() && warnings.len() == 1 && warnings[0].contains(expected), "{warnings:?}");
+    }
+}
+
+#[test]
+fn credentials_that_cannot_be_used_are_told_without_them() {
+    let folder = beside();
+    for (cluster, user, expected) in [
+        ("", "token: \"hun\\nter2\"", "its token holds characters that no HTTP header can"),
+        ("", "token: \"hunter2\\u0007\"", "its token holds characters"),
+        ("", "tokenFile: token-broken", "its token holds characters"),
+        ("", "tokenFile: token-empty", "token-empty is empty"),
+        ("", "tokenFile: nowhere", "nowhere cannot be read"),
+        ("", "token: hunter2, username: n", "both a token and a username"),
+        ("", "client-certificate: ca.pem", "client-key: neither data nor a file is given"),
+        ("", "client-certificate: nowhere, client-key: key.pem", "client-certificate: "),
+        (
+            "",
+            "client-certificate-data: hunter2!, client-key: key.pem",
+            "client-certificate-data: the data is not base64",
+        ),
+        ("", "exec: {apiVersion: v1}, token: hunter2", "no command"),
+        ("", "exec: {command: a}, auth-provider: {name: oidc}", "both an exec plugin and an auth-provider"),
+        ("certificate-authority-data: aHVudGVyMg==", "token: hunter2", "there is no certificate in it"),
+        ("insecure-skip-tls-verify: hunter2", "token: t", "insecure-skip-tls-verify: unfit value, expected a boolean"),
+    ] {
+        let (config, _) = read_one(&folder, &with(cluster, user));
+        let problem = config.err().unwrap_or_else(|| panic!("{cluster} {user} is taken"));
+        assert!(problem.contains(expected), "{cluster} {user}: {problem}");
+        assert!(!problem.contains("hunter2") && problem.lines().count() == 1, "{problem}");
+    }
+}
+
+#[test]
+fn who_sends_no_credentials_is_named() {
+    let folder = Folder::new();
+    let anonymous = "system:anonymous";
+    for (text, expected) in [
+        (with("", "token: ''"), r#"its user "u" has none"#),
+        (with("", "token: ' '"), r#"its user "u" has none"#),
+        (with("", "password: p, client-key-data: ''"), r#"its user "u" has none"#),
+        (with("", "").replace("user: {}", "user: null"), r#"its user "u" has none"#),
+        (with("", "").replace("name: u", "name: other"), r#"its user "u" is not in the file"#),
+        (with("", "").replace("users:\n- name: u\n  user: {}", "users: null"), r#"its user "u" is not in the file"#),
+        (with("", "").replace(", user: u", ", user: ''"), "it names no user"),
+    ] {
+        let (config, warnings) = read_one(&folder, &text);
+        assert!(config.is_ok(), "{text}");
+        let name = format!("cluster provider#{}+x: ", folder.path("x"));
+        assert_eq!(warnings.len(), 1, "{text}");
+        for part in [expected, anonymous, &name] {
+            assert!(warnings[0].contains(part), "{part} is not in {}", warnings[0]);
+        }
+    }
+}
+
+#[test]
+fn of_several_files_those_that_are_empty_or_broken_are_passed_over() {
+    let folder = Folder::new();
+    let list = |names: &[&str]| names.iter().map(|name| PathBuf::from(folder.path(name))).collect();
+    for (name, text) in [
+        ("empty", ""),
+        ("blank", "\n# nothing\n"),
+        ("null", "null\n"),
+        ("none", "current-context: ''\ncontexts: []\n"),
+        ("broken", "contexts: [hunter2"),
+        ("good", &kubeconfig(&["a"], "t")),
+    ] {
+        folder.write(name, text);
+    }
+    for (names, told) in [
+        (&["empty", "good"][..], ""),
+        (&["good", "blank"], ""),
+        (&["null", "none", "good"], ""),
+        (&["nowhere", "good", "empty"], ""),
+        (&["broken", "good"], "broken is passed over: it is not YAML"),
+    ] {
+        let place = Place::Named { name: "merged".to_owned(), paths: list(names) };
+        let reading = reader().read(&provider(place));
+        assert_eq!((reading.found.len(), &reading.problems), (1, &vec![]), "{names:?}");
+        let warnings: Vec<_> = reading.warnings.iter().map(|warning| warning.problem.to_string()).collect();
+        assert!(warnings.len() == usize::from(!told.is_empty()) && warnings.concat().contains(told), "{warnings:?}");
+        assert!(!warnings.concat().contains("hunter2"));
+    }
+    let place = Place::Named { name: "merged".to_owned(), paths: list(&["empty", "blank"]) };
+    assert!(only_problem(&reader().read(&provider(place))).contains("it is empty"));
+}
+
+#[test]
+fn a_file_without_a_current_context_says_which_there_are() {
+    let folder = Folder::new();
+    for current in ["''", "null"] {
+        let text = kubeconfig(&["a", "b"], "t").replace("current-context: a", &format!("current-context: {current}"));
+        let place = Place::Named { name: "n".to_owned(), paths: vec![PathBuf::from(folder.write("x", &text))] };
+        let problem = only_problem(&reader().read(&provider(place)));
+        assert!(problem.contains("no current-context") && problem.contains("a, b"), "{problem}");
+    }
+}
+
+#[test]
+fn a_token_file_that_is_rewritten_is_noticed() {
+    let folder = beside();
+    let sources = provider(Place::Contexts(folder.write("x", &with("", "tokenFile: token"))));
+    let mut reader = reader();
+    let mut read = || {
+        let found = reader.read(&sources).found.into_values().next().unwrap();
+        (found.digest, word(&found.config.auth_info, "token").unwrap())
+    };
+    let before = read();
+    folder.write("token", "renewed\n");
+    let after = read();
+    assert_ne!(before.0, after.0);
+    assert_eq!((before.1.as_str(), after.1.as_str()), ("of-file", "renewed"));
+}
+
+#[test]
+fn a_kubeconfig_of_another_name_is_told_once_and_again_when_it_changes() {
+    let folder = Folder::new();
+    let directory = folder.path("");
+    let good = kubeconfig(&["a"], "t");
+    folder.write("a.kubeconfig", &good);
+    for (name, text) in [
+        ("notes.yaml", "some: notes"),
+        ("compose.yaml", "contexts: [{name: a}]"),
+        ("binary", "\u{0}\u{1}"),
+        (".kubeconfig.swp", &good),
+        ("list.yaml", "- a\n- b\n"),
+    ] {
+        folder.write(name, text);
+    }
+    fs::create_dir(folder.path("config")).unwrap();
+    let mut reader = reader();
+    let mut read = || {
+        let reading = reader.read(&provider(Place::Directory(directory.clone())));
+        assert_eq!((reading.found.len(), &reading.problems), (1, &vec![]), "it is no provider");
+        reading.warnings
+    };
+    assert!(read().is_empty());
+    for name in ["config.yaml", "a.kubeconfig.bak", "kubeconfig"] {
+        folder.write(name, &good);
+        let first = read();
+        let warning = first.first().unwrap();
+        assert_eq!((first.len(), &warning.problem.place), (1, &folder.path(name)));
+        assert!(warning.problem.what.contains("NAME.kubeconfig"), "{}", warning.problem);
+        assert_eq!(read(), first, "the same is no news");
+        folder.write(name, &kubeconfig(&["a", "b"], "t"));
+        assert_eq!(read().difference(&first).count(), 1, "another content is");
+        fs::remove_file(folder.path(name)).unwrap();
+        assert!(read().is_empty());
+    }
+}
+
+#[test]
+fn a_mounted_secrets_own_folders_are_no_kubeconfigs() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("..2024_v1")).unwrap();
+    for name in ["x.kubeconfig", "odd"] {
+        folder.write(&format!("..2024_v1/{name}"), &kubeconfig(&["a"], "t"));
+        symlink(format!("..data/{name}"), folder.path(name)).unwrap();
+    }
+    symlink("..2024_v1", folder.path("..data")).unwrap();
+    let reading = reader().read(&provider(Place::Directory(folder.path(""))));
+    assert_eq!(names(&reading), [format!("provider#{}+a", folder.path("x.kubeconfig"))]);
+    let warned: Vec<_> = reading.warnings.iter().map(|warning| warning.problem.place.clone()).collect();
+    assert_eq!(warned, [folder.path("odd")]);
 }
