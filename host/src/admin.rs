@@ -73,7 +73,7 @@ fn readyz(checks: &[Check], verbose: bool) -> Page {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::{net::SocketAddr, time::Duration};
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -124,6 +124,105 @@ mod tests {
         assert!(get(metrics.address(), "GET /metrics HTTP/1.1").await.ends_with("# EOF\n"));
     }
 
+    /// What a page answers, and how long it takes. The limit is what a probe has by default.
+    async fn probe(address: SocketAddr) -> String {
+        let head = "GET /healthz HTTP/1.1";
+        tokio::time::timeout(Duration::from_secs(1), get(address, head)).await.unwrap_or_else(|_| "too late".to_owned())
+    }
+
+    fn is_ok(answer: &str) -> bool {
+        answer.starts_with("HTTP/1.1 200")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn silent_connections_do_not_delay_a_probe() {
+        let bind: Bind = "127.0.0.1:0".parse().unwrap();
+        let health = serve_health(&bind, Arc::new(Vec::new)).await.unwrap().unwrap();
+        let mut silent = Vec::new();
+        for more in [100, 40, 40, 40] {
+            for _ in 0..more {
+                silent.push(TcpStream::connect(health.address()).await.unwrap());
+            }
+            let answer = probe(health.address()).await;
+            assert!(is_ok(&answer), "with {} silent connections: {answer}", silent.len());
+        }
+        // Those that were silent longest were closed for it.
+        let closed = tokio::time::timeout(Duration::from_secs(1), silent[0].read(&mut [0; 1])).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_handshake_that_is_not_made_does_not_delay_a_scrape() {
+        let bind: Bind = "127.0.0.1:0".parse().unwrap();
+        let metrics = serve_metrics(&bind, true, Metrics::new()).await.unwrap().unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..140 {
+            silent.push(TcpStream::connect(metrics.address()).await.unwrap());
+        }
+        let shaken = tokio::time::timeout(Duration::from_secs(1), handshake(metrics.address())).await;
+        assert!(shaken.is_ok_and(|error| error.contains("invalid peer certificate")));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn odd_clients_are_sent_away_and_delay_nobody() {
+        let bind: Bind = "127.0.0.1:0".parse().unwrap();
+        let health = serve_health(&bind, Arc::new(Vec::new)).await.unwrap().unwrap();
+        let address = health.address();
+        let started = tokio::time::Instant::now();
+        let mut slow = Vec::new();
+        for _ in 0..100 {
+            slow.push(tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                for byte in b"GET /healthz HTTP/1.1\r\nHost: a-host-with-a-long-name.example" {
+                    if stream.write_all(&[*byte]).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }));
+        }
+        // Pipelined requests are answered in order; nothing is read of a body.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let pipelined = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(99)
+            + "GET /other HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        stream.write_all(pipelined.as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert_eq!((answers.matches("HTTP/1.1 200").count(), answers.matches("HTTP/1.1 404").count()), (99, 1));
+        for (head, expected) in [
+            (format!("GET /healthz HTTP/1.1\r\nX: {}", "x".repeat(1 << 20)), "HTTP/1.1 431"),
+            (format!("GET /{} HTTP/1.1", "x".repeat(1 << 20)), "HTTP/1.1 4"),
+            ("POST /healthz HTTP/1.1\r\nContent-Length: 99999999999".to_owned(), "HTTP/1.1 405"),
+        ] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // It may be closed before all is written.
+            let _ = stream.write_all(format!("{head}\r\nHost: x\r\n\r\n").as_bytes()).await;
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.is_empty() || answer.starts_with(expected), "{expected}: {answer}");
+            assert!(is_ok(&probe(address).await));
+        }
+        for slow in slow {
+            slow.await.unwrap();
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "a byte a second is sent away after its time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_its_answer_is_sent_away() {
+        let bind: Bind = "127.0.0.1:0".parse().unwrap();
+        let large: Checks = Arc::new(|| vec![check(&"x".repeat(64 << 20), false, false)]);
+        let health = serve_health(&bind, large).await.unwrap().unwrap();
+        let mut stream = TcpStream::connect(health.address()).await.unwrap();
+        stream.write_all(b"GET /readyz?verbose HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        stream.readable().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.len() < 64 << 20, "it was not given all");
+    }
+
     #[tokio::test]
     async fn a_taken_port_is_told_with_a_way_out() {
         let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -137,19 +236,23 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_are_served_over_tls() {
-        use tokio_rustls::{TlsConnector, rustls};
         let bind: Bind = "127.0.0.1:0".parse().unwrap();
         let server = serve_metrics(&bind, true, Metrics::new()).await.unwrap().unwrap();
-        // The certificate is self-signed: that the client refuses it, and not the protocol, shows that TLS is spoken.
+        let error = handshake(server.address()).await;
+        assert!(error.contains("invalid peer certificate"), "{error}");
+    }
+
+    /// The certificate is self-signed: that the client refuses it, and not the protocol, shows that TLS is spoken.
+    async fn handshake(address: SocketAddr) -> String {
+        use tokio_rustls::{TlsConnector, rustls};
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
         let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-        let error = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap_err().to_string();
-        assert!(error.contains("invalid peer certificate"), "{error}");
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap_err().to_string()
     }
 }

@@ -1,11 +1,14 @@
 //! A small HTTP server for probes and scrapers: GET only, few connections, short time limits, optionally over TLS.
+//!
+//! Nobody waits for a free place: where there is none, the connection that has been silent longest is closed.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,21 +20,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::AbortHandle,
-    time::{sleep, timeout},
+    task::{AbortHandle, Id, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
 };
 
-/// Connections served at once; more wait.
-const CONNECTIONS: usize = 32;
+/// Connections open at once. One more takes the place of the one that has been silent longest.
+const CONNECTIONS: usize = 64;
 /// A client that has not sent its request's head by then is sent away, and so is an idle connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// A client that has not read its answer by then is sent away.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// No connection lasts longer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_mins(5);
+/// The most that is kept of a request's head, in bytes.
+const MAX_HEAD: usize = 16 << 10;
 /// The pause after an accept that failed, which happens when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -169,36 +175,96 @@ fn acceptor() -> Result<TlsAcceptor, ServeError> {
 }
 
 async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, pages: Pages) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    // The semaphore is never closed.
-    while let Ok(slot) = slots.clone().acquire_owned().await {
-        let Ok((stream, _)) = listener.accept().await else {
+    // Dropping it ends them all.
+    let mut tasks = JoinSet::new();
+    let mut open: HashMap<Id, (AbortHandle, Activity)> = HashMap::new();
+    loop {
+        let accepted = tokio::select! {
+            Some(ended) = tasks.join_next_with_id() => {
+                open.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            // There are no file descriptors left: one of ours is given back.
+            close_most_silent(&mut open);
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (tls, pages) = (tls.clone(), pages.clone());
-        tokio::spawn(async move {
+        if open.len() >= CONNECTIONS {
+            close_most_silent(&mut open);
+        }
+        let activity = Activity::default();
+        let (tls, pages, its) = (tls.clone(), pages.clone(), activity.clone());
+        let task = tasks.spawn(async move {
             // A client that is too slow or goes away is its own business.
-            let _ = timeout(CONNECTION_TIMEOUT, serve(stream, tls, pages)).await;
-            drop(slot);
+            let _ = timeout(CONNECTION_TIMEOUT, async {
+                tokio::select! {
+                    () = serve(stream, tls, pages, &its) => {}
+                    () = its.ends() => {}
+                }
+            })
+            .await;
         });
+        open.insert(task.id(), (task, activity));
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, pages: Pages) {
-    let Some(tls) = tls else { return answer(stream, pages).await };
+fn close_most_silent(open: &mut HashMap<Id, (AbortHandle, Activity)>) {
+    let most_silent = open.iter().min_by_key(|(_, (_, activity))| activity.last()).map(|(id, _)| *id);
+    if let Some((task, _)) = most_silent.and_then(|id| open.remove(&id)) {
+        task.abort();
+    }
+}
+
+/// When a connection was made, or asked for something last.
+#[derive(Clone)]
+struct Activity(Arc<Mutex<Instant>>);
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+}
+
+impl Activity {
+    fn last(&self) -> Instant {
+        // Nothing panics while holding it.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Comes back when nothing has been asked for too long: the last answer was not read.
+    async fn ends(&self) {
+        loop {
+            let end = self.last() + ANSWER_TIMEOUT;
+            if Instant::now() >= end {
+                return;
+            }
+            sleep_until(end).await;
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, pages: Pages, activity: &Activity) {
+    let Some(tls) = tls else { return answer(stream, pages, activity).await };
     if let Ok(Ok(stream)) = timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-        answer(stream, pages).await;
+        answer(stream, pages, activity).await;
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send, pages: Pages) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send, pages: Pages, activity: &Activity) {
     let service = service_fn(|request: Request<Incoming>| {
+        activity.note();
         let response = respond(&request, &pages);
         async move { Ok::<_, Infallible>(response) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD);
     // See above.
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
