@@ -10,16 +10,21 @@ mod memory;
 mod pauses;
 mod pods;
 mod templates;
+mod verdicts;
 mod written;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join_all;
 use resource_broker_api::{names::ClusterName, object::Object};
 use resource_broker_sandbox::Sandbox;
 use tokio::{
     task::{Id, JoinSet},
-    time::{Instant, timeout},
+    time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -30,6 +35,7 @@ use self::{
     memory::Memories,
     pauses::Pauses,
     pods::Pods,
+    verdicts::Verdicts,
     written::Writings,
 };
 use crate::{
@@ -54,10 +60,17 @@ use crate::{
 const AT_ONCE: usize = 2048;
 /// Passes under way at once that concern one cluster: a slow one must not take the places of all others.
 const AT_ONCE_IN_ONE: usize = 512;
+/// The same for a cluster that answers slowly: as many as requests may be under way there, so that none waits for its turn
+/// in vain.
+const AT_ONCE_IN_A_SLOW_ONE: usize = 64;
+/// How often it is looked at which clusters are slow, while there is work.
+const SLOW_EVERY: Duration = Duration::from_millis(250);
 /// The longest that a pass may take: each of its requests is bounded on its own.
 const LONGEST: Duration = Duration::from_mins(2);
 /// How long passes may take to end their step when the broker stops.
 const LAST_STEPS: Duration = Duration::from_secs(3);
+/// Why a pass ends before its time. That is no race.
+const NO_PLACE: &str = "the cluster of its copy answers slowly; the next pass waits in that one's line";
 /// How often in a pass the plan may ask for more.
 const ROUNDS: usize = 8;
 
@@ -133,7 +146,8 @@ impl Worker {
     /// A worker with nothing remembered.
     pub fn new(parts: Parts) -> Self {
         let Parts { queue, cache, sandbox, board, apply, watches, history, metrics } = parts;
-        let plugins = Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone() };
+        let plugins =
+            Plugins { sandbox, board, cache: cache.clone(), metrics: metrics.clone(), verdicts: Verdicts::default() };
         let (memories, pauses) = (Memories::default(), Pauses::default());
         let pods = Pods::new(apply.clusters.clone());
         let written = Writings::default();
@@ -142,17 +156,20 @@ impl Worker {
 
     /// Works until `stop`; passes that are under way then end their step.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let lanes = Lanes::new(AT_ONCE, AT_ONCE_IN_ONE);
+        let lanes = Lanes::new(AT_ONCE, AT_ONCE_IN_ONE, AT_ONCE_IN_A_SLOW_ONE);
         let mut passes = Passes { tasks: JoinSet::new(), lanes, at_work: HashMap::new() };
+        let mut looks = tokio::time::interval(SLOW_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while let Some((key, clusters)) = passes.lanes.start() {
-                let (worker, stop) = (self.clone(), stop.clone());
-                let task = passes.tasks.spawn(async move { worker.pass(&key, &stop).await });
+                let (worker, stop, its) = (self.clone(), stop.clone(), clusters.clone());
+                let task = passes.tasks.spawn(async move { worker.pass(&key, &its, &stop).await });
                 passes.at_work.insert(task.id(), clusters);
             }
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = passes.tasks.join_next_with_id() => passes.ended(ended),
+                _ = looks.tick(), if !passes.at_work.is_empty() => passes.lanes.mark_slow(self.slow_clusters()),
                 (key, waited) = self.queue.next(), if passes.lanes.has_place() => {
                     tracing::trace!(%key, "taken");
                     self.metrics.queue_wait(waited);
@@ -168,13 +185,28 @@ impl Worker {
         }
     }
 
-    async fn pass(&self, key: &WorkKey, stop: &CancellationToken) {
+    fn slow_clusters(&self) -> HashSet<ClusterName> {
+        let clusters = self.apply.clusters.all();
+        clusters.iter().filter(|cluster| cluster.is_slow()).map(|cluster| cluster.name().clone()).collect()
+    }
+
+    /// Whether a step would wait for a slow cluster in which the pass has no place. The next pass has one.
+    fn lacks_place(&self, step: &[Action], clusters: &[ClusterName]) -> bool {
+        step.iter().any(|action| {
+            // Where an object has been for a while, its record says so, and with it the places of its passes.
+            let Action::ApplyCopy { target, .. } = action else { return false };
+            let is_slow = || self.apply.clusters.get(&target.cluster).is_some_and(|cluster| cluster.is_slow());
+            !clusters.contains(&target.cluster) && is_slow()
+        })
+    }
+
+    async fn pass(&self, key: &WorkKey, clusters: &[ClusterName], stop: &CancellationToken) {
         let _done = Done { queue: &self.queue, key };
         let started = Instant::now();
         let span = self.span(key);
         let work = async {
             match key {
-                WorkKey::Object(key) => self.object(key, stop).await,
+                WorkKey::Object(key) => self.object(key, clusters, stop).await,
                 WorkKey::Offer(target) => self.offer(target, stop).await,
                 WorkKey::Copy(target) => self.sweep(target, stop).await,
                 WorkKey::Configuration(target) => self.configuration(target, stop).await,
@@ -216,7 +248,7 @@ impl Worker {
         )
     }
 
-    async fn object(&self, key: &Key, stop: &CancellationToken) -> Outcome {
+    async fn object(&self, key: &Key, clusters: &[ClusterName], stop: &CancellationToken) -> Outcome {
         let memory = self.memories.recall(key);
         let (mut snapshot, needed) = self.cache.snapshot(key, memory);
         self.begin_watches(needed);
@@ -225,9 +257,10 @@ impl Worker {
         for wait in &plan.waits {
             tracing::debug!(wait, "waiting");
         }
-        let (learned, fault) = self.carry_out(&plan, stop).await;
+        let (learned, fault) = self.carry_out(&plan, Some(clusters), stop).await;
         self.line_up(key, &plan, fault.is_none());
-        let fault = fault.map(|fault| self.memories.judge_race(key, fault));
+        let has_place = !matches!(&fault, Some(Fault::Again(why)) if why == NO_PLACE);
+        let fault = fault.map(|fault| if has_place { self.memories.judge_race(key, fault) } else { fault });
         let left = self.memories.remember(key, &snapshot, &plan, learned, fault.as_ref(), &self.metrics);
         if left.recovered {
             self.queue.add(WorkKey::Object(key.clone()));
@@ -315,7 +348,7 @@ impl Worker {
 
     /// Carries out a plan of which nothing is remembered.
     async fn simply(&self, plan: &Plan, again: Option<Duration>, stop: &CancellationToken) -> Outcome {
-        let went = Went::from(self.carry_out(plan, stop).await.1);
+        let went = Went::from(self.carry_out(plan, None, stop).await.1);
         Outcome { went, again: [again, plan.again].into_iter().flatten().min() }
     }
 
@@ -360,7 +393,7 @@ impl Worker {
         again: Option<Duration>,
         stop: &CancellationToken,
     ) -> Outcome {
-        let (learned, fault) = self.carry_out(plan, stop).await;
+        let (learned, fault) = self.carry_out(plan, None, stop).await;
         self.written.learn(key, there, learned);
         let again = [again, plan.again].into_iter().flatten().min();
         if self.written.is_denied(key, there, fault.as_ref()) {
@@ -386,12 +419,21 @@ impl Worker {
         outcome
     }
 
-    /// The steps in order, the actions of one step at the same time. Stops at the first step with a fault.
-    async fn carry_out(&self, plan: &Plan, stop: &CancellationToken) -> (Vec<Learned>, Option<Fault>) {
+    /// The steps in order, the actions of one step at the same time. Stops at the first step with a fault, and, of an object,
+    /// at one that would wait for a slow cluster in which the pass has no place.
+    async fn carry_out(
+        &self,
+        plan: &Plan,
+        clusters: Option<&[ClusterName]>,
+        stop: &CancellationToken,
+    ) -> (Vec<Learned>, Option<Fault>) {
         let mut learned = Vec::new();
         for step in &plan.steps {
             if stop.is_cancelled() {
                 return (learned, Some(Fault::Again("the broker is stopping".into())));
+            }
+            if clusters.is_some_and(|clusters| self.lacks_place(step, clusters)) {
+                return (learned, Some(Fault::Again(NO_PLACE.into())));
             }
             let mut fault = None;
             for done in join_all(step.iter().map(|action| self.apply.run(action))).await {

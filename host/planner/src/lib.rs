@@ -27,6 +27,7 @@ pub mod copy;
 pub mod delete;
 pub mod digest;
 mod elsewhere;
+pub mod filters;
 pub mod findings;
 pub mod history;
 pub mod hold;

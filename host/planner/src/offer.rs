@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     delete, digest,
+    filters::Filters,
     findings::{Finding, Holds, clip, condition},
     plan::{About, Action, Event, Plan, State},
     question::PluginFailure,
@@ -72,10 +73,12 @@ const SLOWEST: Duration = Duration::from_mins(5);
 /// The longest message of a broker's entry: each broker has one, and all of them are in one object.
 const MAX_ENTRY: usize = 1024;
 
-/// The filters' JSON, for the filter component to validate; `None` where that would be of no use.
+/// The filters' JSON, for the filter component to validate; `None` where that would be of no use, or too much.
 pub fn filters_to_validate(snapshot: &OfferSnapshot) -> Option<Vec<String>> {
     let offer = snapshot.offer.as_ref().filter(|offer| !offer.is_deleting())?;
-    matches!(snapshot.served, Served::Yes).then(|| filters(offer))
+    let filters = matches!(snapshot.served, Served::Yes).then(|| filters(offer))?;
+    // A component is not asked about what is too much for it.
+    filters.refusal().is_none().then(|| filters.to_vec())
 }
 
 /// How an offer wants copies to be called, and where it wants them.
@@ -95,9 +98,9 @@ fn part<T: serde::de::DeserializeOwned + Default>(offer: &Object, name: &str) ->
 }
 
 /// An offer's filters, each as JSON text.
-pub fn filters(offer: &Object) -> Vec<String> {
+pub fn filters(offer: &Object) -> Filters {
     let spec = offer.field("spec").unwrap_or_default();
-    spec["filters"].as_array().into_iter().flatten().map(Value::to_string).collect()
+    spec["filters"].as_array().into_iter().flatten().map(Value::to_string).collect::<Vec<_>>().into()
 }
 
 /// What is to be done about one offer. `validated` answers [`filters_to_validate`]: the problems found, none if it is
@@ -141,7 +144,10 @@ fn judged(snapshot: &OfferSnapshot, offer: &Object, validated: Option<&Result<Ve
         }
         (Served::Yes, Some(Ok(problems))) => Finding::no(reason::INVALID_FILTERS, problems.join("; ")),
         (Served::Yes, Some(Err(failure))) => Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone()),
-        (Served::Yes, None) => return Plan::default(),
+        (Served::Yes, None) => match filters(offer).refusal() {
+            Some(why) => Finding::no(reason::INVALID_FILTERS, why),
+            None => return Plan::default(),
+        },
     };
     let mut plan = Plan::default();
     let status = stands.with(snapshot, offer, &finding);

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     copy, elsewhere,
+    filters::Filters,
     findings::Finding,
     question::{Answers, PluginFailure, Questions, Verdict},
     snapshot::{Key, Offer, Seat, Snapshot, VersionView, View},
@@ -170,7 +171,7 @@ fn offer_at(snapshot: &Snapshot, provider: &ClusterName) -> Arc<Offer> {
                 provider: provider.clone(),
                 namespace,
                 name,
-                filters: Vec::new(),
+                filters: Filters::default(),
                 copies: Copies::default(),
                 related_namespaces: Vec::new(),
             })

@@ -17,7 +17,7 @@ use resource_broker_api::{
     object::Object,
 };
 
-use crate::{claims::Claims, copy::is_ours};
+use crate::{claims::Claims, copy::is_ours, filters::Filters};
 
 /// One consumer object: the unit of work. At most one pass runs for a key at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -224,8 +224,8 @@ pub struct Offer {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its filters, each as JSON text.
-    pub filters: Vec<String>,
+    /// Its filters.
+    pub filters: Filters,
     /// How copies that are made under it are called, and where they are put.
     pub copies: Copies,
     /// Namespaces besides the copy's own where related resources may be.

@@ -240,7 +240,7 @@ fn offer(number: usize) -> Offer {
     Offer {
         provider: format!("provider#{number}"),
         name: "default/certificates".to_owned(),
-        filters: vec![format!(r#"{{"key":"fqdn","suffix":"{number}.corp.com"}}"#)],
+        filters: vec![format!(r#"{{"key":"fqdn","suffix":"{number}.corp.com"}}"#)].into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is asked of plugins and what they answer, in plain types.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// An API whose objects are brokered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,8 +50,8 @@ pub struct Offer {
     pub provider: String,
     /// The offer's object, as `namespace/name`.
     pub name: String,
-    /// Its filters in their order, each one as JSON.
-    pub filters: Vec<String>,
+    /// Its filters in their order, each one as JSON. Shared by all calls that wait for their turn.
+    pub filters: Arc<[String]>,
 }
 
 /// One rule that an object breaks; a plugin's words, bounded and free of control characters.

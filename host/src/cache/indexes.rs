@@ -167,11 +167,16 @@ impl Inner {
         let target = target_of(provider, &accept_api(), object);
         let id = offer_id(&target);
         let had = before.as_ref().and_then(|gvr| self.offers.get_mut(gvr)?.remove(&id));
+        // The number of objects in its status changes more often than its filters, which may be long.
+        let known = had.as_ref().zip(change.old.as_ref()).filter(|(_, old)| {
+            let is_same = |new: &Arc<Object>| new.uid() == old.uid() && new.meta.generation == old.meta.generation;
+            old.meta.generation.is_some() && change.new.as_ref().is_some_and(is_same)
+        });
         let offer = change.new.as_ref().filter(|new| !new.is_deleting()).map(|new| Offer {
             provider: provider.clone(),
             namespace: id.1.clone(),
             name: id.2.clone(),
-            filters: offer::filters(new),
+            filters: known.map_or_else(|| offer::filters(new), |(had, _)| had.filters.clone()),
             copies: offer::copies(new),
             related_namespaces: offer::related_namespaces(new),
         });

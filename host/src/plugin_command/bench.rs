@@ -131,7 +131,7 @@ fn synthetic_offer() -> Offer {
     Offer {
         provider: "provider#bench".to_owned(),
         name: "default/certificates".to_owned(),
-        filters: vec![json!({"key": "fqdn", "suffix": ".corp.com"}).to_string()],
+        filters: vec![json!({"key": "fqdn", "suffix": ".corp.com"}).to_string()].into(),
     }
 }
 

@@ -86,7 +86,7 @@ impl Executor for SandboxExecutor<'_> {
 }
 
 fn offer(cases::Offer { provider, name, filters }: &cases::Offer) -> Offer {
-    Offer { provider: provider.clone(), name: name.clone(), filters: filters.clone() }
+    Offer { provider: provider.clone(), name: name.clone(), filters: filters.as_slice().into() }
 }
 
 fn copy_context(cases::CopyContext { prefix, consumer_namespace, provider }: &cases::CopyContext) -> CopyContext {

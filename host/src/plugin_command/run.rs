@@ -231,7 +231,7 @@ impl Question {
 async fn validate_filters(trial: &Trial, offers: Vec<Offer>) -> Answered {
     let mut all = Trialled { answer: Ok(Vec::new()), time: Duration::ZERO, memory_bytes: 0, log: Vec::new() };
     for Offer { provider, name, filters } in offers {
-        let one = accept_refusal(trial.validate_filters(filters).await);
+        let one = accept_refusal(trial.validate_filters(filters.to_vec()).await);
         all.time += one.time;
         all.memory_bytes = all.memory_bytes.max(one.memory_bytes);
         all.log.extend(one.log);

@@ -21,6 +21,7 @@ use super::{
     clients::{self, ClientError, describe},
     error::{RequestError, Target},
     limiter::Limiter,
+    pace::Pace,
 };
 use crate::metrics::{Class, Metrics};
 
@@ -91,6 +92,7 @@ pub struct Cluster {
     trust: watch::Sender<Option<Trust>>,
     breaker: Mutex<Breaker>,
     limiter: Limiter,
+    pace: Pace,
     metrics: Metrics,
     /// Lets a failed request leave a probe behind that does not keep a detached cluster alive.
     me: Weak<Self>,
@@ -137,6 +139,7 @@ impl Cluster {
             trust: watch::Sender::new(None),
             breaker: Mutex::new(Breaker::default()),
             limiter: Limiter::new(),
+            pace: Pace::default(),
             metrics,
             me: me.clone(),
         })
@@ -150,6 +153,11 @@ impl Cluster {
     /// Whether it is reached as one workspace of a server that has many.
     pub(crate) fn is_workspace(&self) -> bool {
         lock(&self.config).as_ref().is_some_and(|config| config.cluster_url.path().contains("/clusters/"))
+    }
+
+    /// Whether it answers slowly of late, so that whoever has something else to do should not wait for it.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.pace.is_slow()
     }
 
     /// The client for watches. The value changes when the credentials rotate: a watch is then to be started anew.
@@ -318,10 +326,13 @@ impl Cluster {
         let target = Target::of(&self.name, &request);
         let client = lock(&self.requests).clone();
         let started = Instant::now();
+        // A page of a list may take its time.
+        let under_way = (limits == Limits::OBJECT).then(|| self.pace.begin());
         let outcome = match timeout(limits.timeout, send(client, request, limits.max_body, &target)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(RequestError::Timeout { target: target.clone(), after: limits.timeout }),
         };
+        drop(under_way);
         self.metrics.request(&self.name, target.verb, Class::of(&outcome), started.elapsed());
         self.learn(&outcome);
         outcome

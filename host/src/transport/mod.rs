@@ -12,6 +12,7 @@ mod cluster;
 mod error;
 mod events;
 mod limiter;
+mod pace;
 
 pub use clients::ClientError;
 pub use cluster::{Cluster, Health, Limits, Reply};

@@ -8,7 +8,10 @@ use resource_broker_api::names::Gvk;
 use resource_broker_sandbox::{ApiName, CallError, CopyContext, Fault, Role, Sandbox};
 use tokio::time::Instant;
 
-use super::templates::Answered;
+use super::{
+    templates::Answered,
+    verdicts::{self, Subject, Verdicts},
+};
 use crate::{
     cache::Cache,
     metrics::Metrics,
@@ -37,6 +40,8 @@ pub(super) struct Plugins {
     pub(super) cache: Arc<Cache>,
     /// Counts.
     pub(super) metrics: Metrics,
+    /// What offers with long filters said.
+    pub(super) verdicts: Verdicts,
 }
 
 /// What was last said of failures about one key, by role. It stands while the same goes on in other words, so that nothing is
@@ -251,18 +256,53 @@ impl Plugins {
             Some(index) => snapshot.versions.get(index).map(|view| view.offers.as_slice()).unwrap_or_default(),
         };
         let offers: Vec<_> = judge.offers.iter().filter_map(|index| all.get(*index)).map(Arc::clone).collect();
-        let ask = |some| self.judge_some(api, judge.object.clone(), some);
-        let judged = judge_in_parts(&offers, &mut said.apart, ask).await;
+        let ask = |some| self.judge_some(api, &judge.object, some);
+        let known = self.known_verdicts(api, &judge.object, &offers);
+        let judged = judge_unknown(&offers, known, &mut said.apart, ask).await;
         let again = judged.as_ref().ok().and_then(|judged| judged.again);
         let asked = settle(judged.map(|judged| judged.verdicts), &mut said.told);
         Asked { again: asked.again.or(again), ..asked }
     }
 
-    async fn judge_some(&self, api: &ApiName, object: String, offers: Vec<Arc<Offer>>) -> Result<Vec<Verdict>, Failed> {
+    /// The verdicts that need no call: on filters that are too long for one, and those that were given before.
+    fn known_verdicts(&self, api: &ApiName, object: &str, offers: &[Arc<Offer>]) -> Vec<Option<Verdict>> {
+        let subject = self.subject(api, object, offers);
+        let known = |offer: &Arc<Offer>| {
+            let too_long = offer.filters.refusal().map(Verdict::Failed);
+            too_long.or_else(|| self.verdicts.get(&subject.as_ref()?.and(offer)?))
+        };
+        offers.iter().map(known).collect()
+    }
+
+    /// What questions about the object are remembered by, where the answers may be remembered and are worth it.
+    fn subject(&self, api: &ApiName, object: &str, offers: &[Arc<Offer>]) -> Option<Subject> {
+        let is_worth_it = offers.iter().any(|offer| offer.filters.size() >= verdicts::WORTH_IT);
+        (is_worth_it && self.sandbox.is_standard(api, Role::AcceptFilter)).then(|| Subject::new(api, object)).flatten()
+    }
+
+    /// Judges offers in as many calls as their filters need.
+    async fn judge_some(&self, api: &ApiName, object: &str, offers: Vec<Arc<Offer>>) -> Result<Vec<Verdict>, Failed> {
+        let subject = self.subject(api, object, &offers);
+        let mut verdicts = Vec::with_capacity(offers.len());
+        for some in in_calls(&offers) {
+            let answered = self.judge_in_one(api, object.to_owned(), some).await?;
+            // Somebody else may have begun to serve the API meanwhile.
+            let subject = subject.as_ref().filter(|_| self.sandbox.is_standard(api, Role::AcceptFilter));
+            for (offer, verdict) in some.iter().zip(&answered) {
+                if let Some(question) = subject.and_then(|subject| subject.and(offer)) {
+                    self.verdicts.put(question, verdict);
+                }
+            }
+            verdicts.extend(answered);
+        }
+        Ok(verdicts)
+    }
+
+    async fn judge_in_one(&self, api: &ApiName, object: String, offers: &[Arc<Offer>]) -> Result<Vec<Verdict>, Failed> {
         let offers = offers.iter().map(|offer| resource_broker_sandbox::Offer {
             provider: offer.provider.to_string(),
             name: format!("{}/{}", offer.namespace, offer.name),
-            filters: offer.filters.clone(),
+            filters: offer.filters.shared(),
         });
         let started = Instant::now();
         let answer = self.sandbox.judge(api, object, offers.collect()).await;
@@ -273,7 +313,7 @@ impl Plugins {
             .map(|verdict| match verdict {
                 resource_broker_sandbox::Verdict::Accepted => Verdict::Accepted,
                 resource_broker_sandbox::Verdict::Refused(violations) => {
-                    Verdict::Refused(violations.into_iter().map(|violation| violation.message).collect())
+                    Verdict::Refused(bounded(violations.into_iter().map(|violation| violation.message).collect()))
                 }
             })
             .collect())
@@ -304,6 +344,72 @@ fn api_of_offer(snapshot: &OfferSnapshot) -> ApiName {
     let text = |field: &str| spec["gvr"][field].as_str().unwrap_or_default().to_owned();
     let gvk = Gvk::new(&text("group"), &text("version"), "");
     ApiName { group: gvk.group, resource: text("resource") }
+}
+
+/// The filters of the offers in one call have at most this many bytes, unless a single one has more.
+const IN_ONE_CALL: usize = 1 << 20;
+/// What one offer's reasons may have together, in bytes. There may be many offers, and their reasons are told together.
+const REASONS: usize = 4 << 10;
+
+/// The offers cut so that no call has too much to read.
+fn in_calls(offers: &[Arc<Offer>]) -> Vec<&[Arc<Offer>]> {
+    let mut calls = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (at, offer) in offers.iter().enumerate() {
+        if at > start && size + offer.filters.size() > IN_ONE_CALL {
+            calls.push(&offers[start..at]);
+            (start, size) = (at, 0);
+        }
+        size += offer.filters.size();
+    }
+    calls.push(&offers[start..]);
+    calls
+}
+
+/// As many reasons as people can read.
+fn bounded(mut reasons: Vec<String>) -> Vec<String> {
+    let mut size = 0;
+    let mut fits = |reason: &String| {
+        size += reason.len();
+        size <= REASONS
+    };
+    let shown = reasons.iter().take_while(|reason| fits(reason)).count().max(1);
+    let left = reasons.len().saturating_sub(shown);
+    reasons.truncate(shown);
+    if left > 0 {
+        reasons.push(format!("and {left} more reasons"));
+    }
+    reasons
+}
+
+/// The verdicts that are known, and for all others what [`judge_in_parts`] comes to.
+async fn judge_unknown<Asking>(
+    offers: &[Arc<Offer>],
+    mut known: Vec<Option<Verdict>>,
+    apart: &mut bool,
+    ask: impl Fn(Vec<Arc<Offer>>) -> Asking,
+) -> Result<Judged, Failed>
+where
+    Asking: Future<Output = Result<Vec<Verdict>, Failed>>,
+{
+    let open = |(offer, known): (&Arc<Offer>, &Option<Verdict>)| known.is_none().then(|| Arc::clone(offer));
+    let unknown: Vec<Arc<Offer>> = offers.iter().zip(&known).filter_map(open).collect();
+    if unknown.is_empty() {
+        return Ok(Judged { verdicts: known.into_iter().flatten().collect(), again: None });
+    }
+    let judged = match judge_in_parts(&unknown, apart, ask).await {
+        Err(failed) if unknown.len() == offers.len() => return Err(failed),
+        Err(failed) => {
+            let verdicts = vec![Verdict::Failed(failed.cause.clone()); unknown.len()];
+            Judged { verdicts, again: failed.again.map(spread) }
+        }
+        Ok(judged) => judged,
+    };
+    let mut verdicts = judged.verdicts.into_iter();
+    for verdict in known.iter_mut().filter(|verdict| verdict.is_none()) {
+        *verdict = verdicts.next();
+    }
+    Ok(Judged { verdicts: known.into_iter().flatten().collect(), again: judged.again })
 }
 
 /// All offers in one call. Where that fails, one call for each provider: what one of them publishes must not keep the
@@ -514,6 +620,52 @@ mod tests {
         assert!(say(&late, &mut said).again.unwrap().as_secs() <= 10, "an answer ends it");
     }
 
+    #[test]
+    fn no_call_has_too_much_to_read() {
+        let sized = |sizes: &[usize]| {
+            let offer = |size: &usize| {
+                let offer = offers(&["p"]).remove(0);
+                Arc::new(Offer { filters: vec!["x".repeat(*size)].into(), ..(*offer).clone() })
+            };
+            let offers: Vec<_> = sizes.iter().map(offer).collect();
+            in_calls(&offers).iter().map(|call| call.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sized(&[1; 100]), [100]);
+        assert_eq!(sized(&[600 << 10; 3]), [1, 1, 1]);
+        assert_eq!(sized(&[1, IN_ONE_CALL, IN_ONE_CALL / 2, 1, IN_ONE_CALL / 2]), [1, 1, 2, 1]);
+        assert_eq!(sized(&[9 << 20]), [1], "one that has more goes alone");
+    }
+
+    #[test]
+    fn reasons_are_bounded_and_the_first_is_always_there() {
+        let reasons = |count: usize, size: usize| bounded(vec!["x".repeat(size); count]);
+        assert_eq!(reasons(3, 10).len(), 3);
+        assert_eq!(reasons(1, 9 << 10).len(), 1);
+        let many = reasons(1000, 1000);
+        assert_eq!((many.len(), many[4].as_str()), (5, "and 996 more reasons"));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_not_asked_and_stands_beside_a_failure() {
+        let offers = offers(&["a", "b", "c"]);
+        let known = || vec![Some(Verdict::Accepted), None, Some(Verdict::Failed("too long".into()))];
+        let mut apart = false;
+        let judged = judge_unknown(&offers, known(), &mut apart, async |some: Vec<Arc<Offer>>| {
+            assert_eq!(some.iter().map(|offer| offer.provider.name.as_str()).collect::<Vec<_>>(), ["b"]);
+            Ok(vec![Verdict::Refused(vec!["no".into()])])
+        });
+        let expected = |second: Verdict| [Verdict::Accepted, second, Verdict::Failed("too long".into())];
+        assert!(judged.await.is_ok_and(|judged| judged.verdicts == expected(Verdict::Refused(vec!["no".into()]))));
+        let fails = async |_: Vec<Arc<Offer>>| Err::<Vec<Verdict>, _>(failed("filter", &api(), &trap("boom")));
+        let judged = judge_unknown(&offers, known(), &mut apart, fails).await;
+        let boom = Verdict::Failed(failed("filter", &api(), &trap("boom")).cause);
+        assert!(judged.is_ok_and(|judged| judged.verdicts == expected(boom)), "the others' verdicts stand");
+        assert!(judge_unknown(&offers, vec![None, None, None], &mut apart, fails).await.is_err());
+        let nobody = async |_: Vec<Arc<Offer>>| panic!("nobody is to be asked");
+        let all = vec![Some(Verdict::Accepted); 3];
+        assert!(judge_unknown(&offers, all, &mut apart, nobody).await.is_ok_and(|judged| judged.verdicts.len() == 3));
+    }
+
     /// One offer of each of these providers.
     fn offers(providers: &[&str]) -> Vec<Arc<Offer>> {
         let offer = |name: &&str| {
@@ -522,7 +674,7 @@ mod tests {
                 provider,
                 namespace: "default".into(),
                 name: "o".into(),
-                filters: vec![],
+                filters: vec![].into(),
                 copies: resource_broker_api::broker::Copies::default(),
                 related_namespaces: vec![],
             })

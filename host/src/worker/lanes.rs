@@ -1,8 +1,11 @@
 //! Who may be at work: many keys at once, but only so many of one cluster, so that one that answers slowly does not take
 //! the places of all others. Needs no client and no clock.
+//!
+//! A key is in the lanes of the clusters that it concerns. Where one of them is slow, the key's pass mostly waits for that
+//! one: it takes a place there, of which there are few, and none in the lanes of the others.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::Hash,
 };
 
@@ -13,22 +16,37 @@ pub(super) struct Lanes<K, L> {
     all: usize,
     /// How many may be at work in one lane.
     each: usize,
+    /// How many may be at work in one lane that is slow.
+    each_slow: usize,
+    slow: HashSet<L>,
     at_work: usize,
     by_id: HashMap<L, Lane<K, L>>,
+    /// How many keys with these lanes are at work.
+    running: HashMap<Vec<L>, usize>,
     /// Keys whose lanes had a place when they were looked at last, and that wait for one among all.
     next: VecDeque<(K, Vec<L>)>,
 }
 
 #[derive(Debug)]
 struct Lane<K, L> {
+    /// Keys that take a place here.
     at_work: usize,
     in_line: VecDeque<(K, Vec<L>)>,
 }
 
 impl<K, L: Clone + Eq + Hash> Lanes<K, L> {
     /// Nobody at work.
-    pub(super) fn new(all: usize, each: usize) -> Self {
-        Self { all, each, at_work: 0, by_id: HashMap::new(), next: VecDeque::new() }
+    pub(super) fn new(all: usize, each: usize, each_slow: usize) -> Self {
+        Self {
+            all,
+            each,
+            each_slow,
+            slow: HashSet::new(),
+            at_work: 0,
+            by_id: HashMap::new(),
+            running: HashMap::new(),
+            next: VecDeque::new(),
+        }
     }
 
     /// Whether another key may be brought: there is a place, and nobody waits for it already.
@@ -41,10 +59,35 @@ impl<K, L: Clone + Eq + Hash> Lanes<K, L> {
         self.next.len() + self.by_id.values().map(|lane| lane.in_line.len()).sum::<usize>()
     }
 
+    /// These lanes are slow from now on, and no others.
+    pub(super) fn mark_slow(&mut self, slow: HashSet<L>) {
+        if slow == self.slow {
+            return;
+        }
+        self.slow = slow;
+        for lane in self.by_id.values_mut() {
+            lane.at_work = 0;
+        }
+        for (lanes, count) in self.running.clone() {
+            for lane in self.places(&lanes) {
+                self.lane(&lane).at_work += count;
+            }
+        }
+        let ids: Vec<L> = self.by_id.keys().cloned().collect();
+        for id in ids {
+            let limit = self.limit(&id);
+            let lane = self.lane(&id);
+            let free = limit.saturating_sub(lane.at_work).min(lane.in_line.len());
+            let called: Vec<_> = lane.in_line.drain(..free).collect();
+            self.next.extend(called);
+            self.forget_if_idle(&id);
+        }
+    }
+
     /// Brings a key. It is among those that [`start`](Self::start) gives, sooner or later.
     pub(super) fn enter(&mut self, key: K, lanes: Vec<L>) {
-        match lanes.iter().find(|lane| self.is_full(lane)) {
-            Some(full) => self.lane(&full.clone()).in_line.push_back((key, lanes)),
+        match self.full(&lanes) {
+            Some(full) => self.lane(&full).in_line.push_back((key, lanes)),
             None => self.next.push_back((key, lanes)),
         }
     }
@@ -53,18 +96,20 @@ impl<K, L: Clone + Eq + Hash> Lanes<K, L> {
     pub(super) fn start(&mut self) -> Option<(K, Vec<L>)> {
         while self.at_work < self.all {
             let (key, lanes) = self.next.pop_front()?;
-            if let Some(full) = lanes.iter().find(|lane| self.is_full(lane)).cloned() {
+            if let Some(full) = self.full(&lanes) {
                 // It leaves the place that it was called to in its other lanes to whoever is next there.
                 for lane in lanes.iter().filter(|lane| !self.is_full(lane)).cloned().collect::<Vec<_>>() {
                     let next = self.lane(&lane).in_line.pop_front();
                     self.next.extend(next);
+                    self.forget_if_idle(&lane);
                 }
                 self.lane(&full).in_line.push_back((key, lanes));
                 continue;
             }
             self.at_work += 1;
-            for lane in &lanes {
-                self.lane(lane).at_work += 1;
+            *self.running.entry(lanes.clone()).or_default() += 1;
+            for lane in self.places(&lanes) {
+                self.lane(&lane).at_work += 1;
             }
             return Some((key, lanes));
         }
@@ -74,21 +119,50 @@ impl<K, L: Clone + Eq + Hash> Lanes<K, L> {
     /// A key with these lanes is no longer at work.
     pub(super) fn leave(&mut self, lanes: &[L]) {
         self.at_work = self.at_work.saturating_sub(1);
-        for id in lanes {
-            let lane = self.lane(id);
+        if let Some(count) = self.running.get_mut(lanes) {
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(lanes);
+            }
+        }
+        for id in self.places(lanes) {
+            let limit = self.limit(&id);
+            let lane = self.lane(&id);
             lane.at_work = lane.at_work.saturating_sub(1);
             // One left, so one may come.
-            let next = lane.in_line.pop_front();
-            let is_idle = lane.at_work == 0 && lane.in_line.is_empty();
+            let next = if lane.at_work < limit { lane.in_line.pop_front() } else { None };
             self.next.extend(next);
-            if is_idle {
-                self.by_id.remove(id);
-            }
+            self.forget_if_idle(&id);
         }
     }
 
+    /// The lanes of these in which a key takes a place.
+    fn places(&self, lanes: &[L]) -> Vec<L> {
+        let slow: Vec<L> = lanes.iter().filter(|lane| self.slow.contains(lane)).cloned().collect();
+        if slow.is_empty() { lanes.to_vec() } else { slow }
+    }
+
+    /// The first lane in which a key would have to wait for its place.
+    fn full(&self, lanes: &[L]) -> Option<L> {
+        self.places(lanes).into_iter().find(|lane| self.is_full(lane))
+    }
+
     fn is_full(&self, lane: &L) -> bool {
-        self.by_id.get(lane).is_some_and(|lane| lane.at_work >= self.each)
+        self.by_id.get(lane).is_some_and(|found| found.at_work >= self.limit(lane))
+    }
+
+    /// How many may be at work in a lane. All that are slow leave half of all places to the others.
+    fn limit(&self, lane: &L) -> usize {
+        if !self.slow.contains(lane) {
+            return self.each;
+        }
+        (self.all / 2 / self.slow.len()).clamp(1, self.each_slow)
+    }
+
+    fn forget_if_idle(&mut self, id: &L) {
+        if self.by_id.get(id).is_some_and(|lane| lane.at_work == 0 && lane.in_line.is_empty()) {
+            self.by_id.remove(id);
+        }
     }
 
     fn lane(&mut self, id: &L) -> &mut Lane<K, L> {
@@ -106,7 +180,7 @@ mod tests {
 
     #[test]
     fn one_lane_does_not_take_all_places() {
-        let mut lanes = Lanes::new(4, 2);
+        let mut lanes = Lanes::new(4, 2, 1);
         for key in 1..=5 {
             lanes.enter(key, vec!['a']);
         }
@@ -121,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_key_needs_a_place_in_each_of_its_lanes() {
-        let mut lanes = Lanes::new(9, 1);
+        let mut lanes = Lanes::new(9, 1, 1);
         lanes.enter(1, vec!['a', 'x']);
         lanes.enter(2, vec!['b', 'x']);
         lanes.enter(3, vec!['b']);
@@ -136,7 +210,7 @@ mod tests {
 
     #[test]
     fn who_cannot_take_a_place_leaves_it_to_the_next_in_line() {
-        let mut lanes = Lanes::new(9, 1);
+        let mut lanes = Lanes::new(9, 1, 1);
         for (key, of) in [(1, vec!['a']), (2, vec!['b']), (3, vec!['a', 'b']), (4, vec!['a'])] {
             lanes.enter(key, of);
         }
@@ -151,7 +225,7 @@ mod tests {
 
     #[test]
     fn all_together_have_so_many_places_and_nobody_is_lost() {
-        let mut lanes = Lanes::new(3, 2);
+        let mut lanes = Lanes::new(3, 2, 1);
         let of = |key: u32| if key.is_multiple_of(2) { vec!['a'] } else { vec!['b'] };
         for key in 0..20 {
             lanes.enter(key, of(key));
@@ -171,6 +245,98 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_a_slow_lane_take_no_place_in_the_others() {
+        let mut lanes = Lanes::new(100, 4, 2);
+        for key in 0..10 {
+            lanes.enter(key, vec!['c', 's']);
+        }
+        for key in 10..14 {
+            lanes.enter(key, vec!['c', 'h']);
+        }
+        assert_eq!(started(&mut lanes), [0, 1, 2, 3], "nobody knows yet that s is slow");
+        lanes.mark_slow(['s'].into());
+        assert_eq!(started(&mut lanes), [10, 11, 12, 13], "c has all its places for the others");
+        for _ in 0..2 {
+            lanes.leave(&['c', 's']);
+            assert_eq!(started(&mut lanes), [0_u32; 0], "s had more than it may have");
+        }
+        lanes.leave(&['c', 's']);
+        assert_eq!(started(&mut lanes).len(), 1);
+        lanes.leave(&['c', 'h']);
+        lanes.enter(20, vec!['c', 'h']);
+        assert_eq!(started(&mut lanes), [20]);
+        lanes.mark_slow([].into());
+        assert_eq!(started(&mut lanes), [0_u32; 0], "c is full now that s counts again");
+    }
+
+    /// How long keys of a healthy cluster take from when they come to when they are done, in milliseconds and in order, beside
+    /// so many of a cluster that takes 5 s; all are of one consumer.
+    async fn times_beside(slow_ones: u32) -> Vec<u128> {
+        use std::time::Duration;
+        use tokio::{
+            task::JoinSet,
+            time::{Instant, interval, sleep},
+        };
+        const SLOW: Duration = Duration::from_secs(5);
+        const QUICK: Duration = Duration::from_millis(10);
+        let mut lanes = Lanes::new(2048, 512, 64);
+        let came = Instant::now();
+        for _ in 0..slow_ones {
+            lanes.enter((came, SLOW), vec!['c', 's']);
+        }
+        let (mut tasks, mut times) = (JoinSet::new(), Vec::new());
+        let mut arrivals = interval(Duration::from_millis(20));
+        let mut looks = interval(Duration::from_millis(250));
+        while times.len() < 500 {
+            while let Some(((came, takes), its)) = lanes.start() {
+                tasks.spawn(async move {
+                    sleep(takes).await;
+                    (its, came, takes)
+                });
+            }
+            tokio::select! {
+                Some(done) = tasks.join_next() => {
+                    let (its, since, takes) = done.unwrap();
+                    lanes.leave(&its);
+                    if takes == QUICK {
+                        times.push((since, since.elapsed().as_millis()));
+                    }
+                }
+                _ = arrivals.tick() => lanes.enter((Instant::now(), QUICK), vec!['c', 'h']),
+                // What takes a second is slow, also before it has ended.
+                _ = looks.tick(), if slow_ones > 0 && came.elapsed() >= Duration::from_secs(1) => {
+                    lanes.mark_slow(['s'].into());
+                }
+            }
+        }
+        let mut times: Vec<u128> = times
+            .into_iter()
+            .filter(|(since, _)| *since - came > Duration::from_millis(1500))
+            .map(|(_, time)| time)
+            .collect();
+        times.sort_unstable();
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_a_slow_cluster_does_not_delay_the_others_of_its_consumer() {
+        let (alone, beside) = (times_beside(0).await, times_beside(1500).await);
+        let p99 = |times: &[u128]| times[times.len() * 99 / 100];
+        assert!(alone.len() > 300 && beside.len() > 300);
+        assert!(p99(&beside) * 10 <= p99(&alone) * 12, "{} ms instead of {} ms", p99(&beside), p99(&alone));
+    }
+
+    #[test]
+    fn slow_lanes_leave_half_of_all_places() {
+        let mut lanes = Lanes::new(20, 16, 8);
+        lanes.mark_slow((0..5).collect());
+        for key in 0..100 {
+            lanes.enter(key, vec![key % 5]);
+        }
+        assert_eq!(std::iter::from_fn(|| lanes.start()).count(), 10);
+    }
+
+    #[test]
     fn whatever_lanes_keys_are_in_each_is_started_once_and_no_lane_has_more_than_its_places() {
         // The lanes of a key: one or two of four, so that many wait for two at a time.
         let of = |key: u32| {
@@ -178,13 +344,17 @@ mod tests {
             [Some(one), (one != other).then_some(other)].into_iter().flatten().collect::<Vec<_>>()
         };
         for seed in 0..50 {
-            let mut lanes = Lanes::new(5, 2);
+            let mut lanes = Lanes::new(5, 2, 1);
             let (mut brought, mut done, mut at_work) = (0_u32..200, Vec::new(), VecDeque::new());
-            loop {
+            for turn in 0_usize.. {
+                // Every third seed has lanes that become slow, and quick again.
+                if seed % 3 == 0 {
+                    lanes.mark_slow((0..4).filter(|lane| (turn * 7 + seed) / 5 % (*lane as usize + 2) == 1).collect());
+                }
                 while let Some((key, its)) = lanes.start() {
                     at_work.push_back((key, its));
                 }
-                for lane in 0..4 {
+                for lane in (0..4).filter(|_| seed % 3 != 0) {
                     assert!(at_work.iter().filter(|(_, its): &&(u32, Vec<u32>)| its.contains(&lane)).count() <= 2);
                 }
                 if lanes.has_place()

@@ -192,6 +192,8 @@ enum Admission {
 enum Health {
     /// Serves.
     Well,
+    /// Passes each request on only after this time.
+    Slow(Duration),
     /// Takes requests and answers none.
     Hanging,
     /// Refuses connections.
@@ -243,6 +245,11 @@ impl Proxy {
     /// From now on no request is answered, and what is under way does not come to its end; connections stay open.
     pub fn hang(&self) {
         self.health.send_replace(Health::Hanging);
+    }
+
+    /// From now on each request waits for this time before the API server gets it.
+    pub fn slow(&self, by: Duration) {
+        self.health.send_replace(Health::Slow(by));
     }
 
     /// Serves again.
@@ -342,6 +349,10 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Cut> {
         self.well().await?;
+        let health = *self.health.borrow();
+        if let Health::Slow(by) = health {
+            tokio::time::sleep(by).await;
+        }
         let fault = match self.gate.admit(&self.cluster, request.method(), request.uri().path()) {
             Admission::Refused => return Err(Cut),
             Admission::Passed => None,

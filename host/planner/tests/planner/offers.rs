@@ -8,6 +8,7 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role},
 };
 use resource_broker_planner::{
+    filters::MAX_FILTERS,
     offer::{self, Denied, OfferSnapshot, Served, filters_to_validate},
     plan::Action,
     question::PluginFailure,
@@ -142,4 +143,16 @@ pub(crate) fn planned(text: &str) -> String {
     let answer = asked.as_ref().and_then(|_| case.answer());
     let asked = asked.map(|filters| format!("ask: do these make sense? {}\n", filters.join(" "))).unwrap_or_default();
     format!("{asked}{}", render::plan(&offer::plan(&snapshot, answer.as_ref()), &snapshot.now))
+}
+
+#[test]
+fn filters_that_are_too_long_are_refused_and_nobody_is_asked_about_them() {
+    let with = |size: usize| {
+        let suffix = "x".repeat(size);
+        planned(&format!("offer: {{spec: {{filters: [{{key: fqdn, suffix: {suffix}}}]}}}}"))
+    };
+    let refused = with(MAX_FILTERS);
+    assert!(!refused.contains("ask:") && refused.contains("InvalidFilters") && refused.len() < 10_000, "{refused}");
+    assert!(refused.contains("an offer may have 262144"), "{refused}");
+    assert!(with(MAX_FILTERS - 100).contains("ask:"), "one byte less is asked about");
 }

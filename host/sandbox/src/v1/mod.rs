@@ -113,8 +113,10 @@ pub(crate) fn judge(call: &mut Call<'_>, object: Document, offers: Vec<Offer>) -
     let linked = call.linked();
     let indices = linked.compiled.exports.filter.as_ref().ok_or_else(|| lacks(linked, Role::AcceptFilter))?;
     let count = offers.len();
-    let offers: Vec<filter::Offer> =
-        offers.into_iter().map(|Offer { provider, name, filters }| filter::Offer { provider, name, filters }).collect();
+    let offers: Vec<filter::Offer> = offers
+        .into_iter()
+        .map(|Offer { provider, name, filters }| filter::Offer { provider, name, filters: filters.to_vec() })
+        .collect();
     let filters = offers.iter().flat_map(|offer| &offer.filters).map(String::len).sum::<usize>();
     let answer = call.run(object.json().len() + filters, |store, instance| {
         let guest = indices.load(&mut *store, instance)?;

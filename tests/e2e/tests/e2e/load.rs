@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use resource_broker_api::Assignment;
-use resource_broker_harness::{TestResult, eventually, poll};
+use resource_broker_harness::{Gate, Proxy, TestResult, eventually, poll};
 use serde_json::json;
 
 use crate::meter::{Meter, table};
@@ -135,4 +135,132 @@ async fn all_well(orders: &Api<DynamicObject>, count: usize) -> Result<()> {
 
 async fn copies(api: &Api<DynamicObject>) -> Result<usize> {
     Ok(api.list_metadata(&ListParams::default()).await?.items.len())
+}
+
+/// How long a slow provider takes for each request, and how many objects wait for it: more than passes may be under way for
+/// one consumer.
+const SLOWLY: Duration = Duration::from_secs(5);
+const WAITING: usize = 800;
+/// How many objects of the other provider are made one after the other.
+const MEASURED: usize = 25;
+
+#[tokio::test]
+async fn a_slow_provider_delays_nobody_else() -> TestResult {
+    let pair = Pair::new("slow").await?;
+    let slow = pair.other_provider().await?;
+    for (side, engine) in [(&pair.provider, "quick"), (&slow, "slow")] {
+        side.offer(pair.name, &json!([{"key": "engine", "valueIn": [engine]}])).await?;
+    }
+    let before = Proxy::start(&slow.cluster, pair.name, &["system:masters"], &Gate::new(&[])).await?;
+    let broker = pair.broker(&[]).await?.provider(&slow.id.name, before.kubeconfig()).start().await?;
+    pair.consumer.create("first", &json!({"engine": "slow"})).await?;
+    until(&slow.widgets(), &pair.copy_name("first"), "the copy to be made", |_| true).await;
+
+    let alone = placing(&pair, "alone").await?;
+    before.slow(SLOWLY);
+    let spec = json!({"engine": "slow"});
+    let names: Vec<String> = (0..WAITING).map(|number| format!("slow-{number:03}")).collect();
+    let all = stream::iter(&names).map(|name| pair.consumer.create(name, &spec));
+    all.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+    let beside = placing(&pair, "beside").await?;
+    let waiting = WAITING + 1 - copies(&slow.widgets()).await?;
+    println!("alone: {alone:?}; with {waiting} objects at a provider that takes {SLOWLY:?}: {beside:?}");
+    assert!(waiting > WAITING / 4, "only {waiting} objects wait for the slow provider");
+    let [_, p50, last] = beside;
+    let bound = Duration::from_secs(1).max(alone[1] * 3);
+    assert!(p50 < bound, "half of them took {p50:?} and more, beside {:?} alone", alone[1]);
+    assert!(last < SLOWLY.max(alone[2] * 3), "one took {last:?}, beside {:?} alone", alone[2]);
+    drop(broker);
+    Ok(())
+}
+
+/// How long it takes from an object's creation to its copy: the shortest, half of them, the longest.
+async fn placing(pair: &Pair, prefix: &str) -> Result<[Duration; 3]> {
+    let mut times = Vec::new();
+    for number in 0..MEASURED {
+        let name = format!("{prefix}-{number:02}");
+        let copy = pair.copy_name(&name);
+        let started = Instant::now();
+        pair.consumer.create(&name, &json!({"engine": "quick"})).await?;
+        let widgets = pair.provider.widgets();
+        poll(&format!("the copy of {name}"), LONGEST, async || {
+            ensure!(widgets.get_opt(&copy).await?.is_some(), "it is not there");
+            Ok(())
+        })
+        .await?;
+        times.push(started.elapsed());
+    }
+    times.sort();
+    Ok([times[0], times[MEASURED / 2], times[MEASURED - 1]])
+}
+
+/// Offers with long lists, and objects that none of them takes.
+const LISTS: usize = 6;
+const REFUSED: usize = 200;
+/// What the broker may have used at most by then, in KiB. A copy of the lists for each object would be three times that.
+const MOST_KIB: u64 = 160 << 10;
+
+#[tokio::test]
+async fn long_filters_cost_neither_memory_nor_a_new_look_at_all_of_them() -> TestResult {
+    let pair = Pair::new("lists").await?;
+    let list = |number: usize, count: usize| {
+        let values = (0..count).map(|value| json!(format!("value-{number:02}-{value:08}"))).collect::<Vec<_>>();
+        json!([{"key": "engine", "valueIn": values}])
+    };
+    for number in 0..LISTS {
+        pair.provider.offer(&format!("{}-{number}", pair.name), &list(number, 11_000)).await?;
+    }
+    let too_long = format!("{}-too-long", pair.name);
+    pair.provider.offer(&too_long, &list(99, 24_000)).await?;
+    let broker = pair.broker(&[]).await?.start().await?;
+    let offer = until(&pair.provider.offers(), &too_long, "the offer to be judged", |offer| {
+        offer.status.as_ref().is_some_and(|status| !status.conditions.is_empty())
+    })
+    .await;
+    let valid = offer.status.map(|status| status.conditions).unwrap_or_default().remove(0);
+    assert_eq!((valid.status.as_str(), valid.reason.as_str()), ("False", "InvalidFilters"), "{}", valid.message);
+
+    let names: Vec<String> = (0..REFUSED).map(|number| format!("order-{number:03}")).collect();
+    let spec = json!({"engine": "none-of-them"});
+    let all = stream::iter(&names).map(|name| pair.consumer.create(name, &spec));
+    all.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await?;
+    let pid = broker.pid().unwrap_or_default();
+    all_refused(&pair, "is not one of value-00").await?;
+    let (first, peak) = (processor_seconds(pid)?, peak_kib(pid)?);
+    pair.provider.offer(&format!("{}-0", pair.name), &list(77, 11_000)).await?;
+    all_refused(&pair, "is not one of value-77").await?;
+    let second = processor_seconds(pid)? - first;
+    println!(
+        "{REFUSED} objects and {LISTS} long lists: {first:.1} s, at most {peak} KiB; one changed list: {second:.1} s"
+    );
+    assert!(peak < MOST_KIB, "{peak} KiB were used");
+    assert!(second < first / 2.0, "one changed list took {second} s, all of them {first} s");
+    Ok(())
+}
+
+/// Waits until each object has been told of this.
+async fn all_refused(pair: &Pair, of: &str) -> Result<()> {
+    poll("all objects to be refused", LONGEST, async || {
+        let objects = pair.consumer.widgets().list(&ListParams::default()).await?.items;
+        let told = objects.iter().filter(|object| object.data["status"].to_string().contains(of)).count();
+        ensure!(told == REFUSED, "{told} are; {}", objects[0].data["status"]);
+        Ok(())
+    })
+    .await
+}
+
+/// The processor time of a process so far, in seconds.
+fn processor_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or_default();
+    // utime and stime, in hundredths of a second.
+    Ok((ticks(11) + ticks(12)) / 100.0)
+}
+
+/// The most memory that a process has had.
+fn peak_kib(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }

@@ -189,7 +189,7 @@ fn offer((provider, namespace, name): &OfferName) -> Offer {
         provider: provider.clone(),
         namespace: namespace.clone(),
         name: name.clone(),
-        filters: Vec::new(),
+        filters: Vec::new().into(),
         copies: resource_broker_api::broker::Copies::default(),
         related_namespaces: vec!["vault".into()],
     }
