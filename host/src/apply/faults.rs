@@ -121,6 +121,42 @@ mod tests {
     use super::*;
     use crate::transport;
 
+    fn answer(code: u16, message: &str) -> RequestError {
+        let cluster = ClusterName::new(Role::Provider, "p");
+        let request = http::Request::patch("/apis/g/v1/namespaces/n/as/a").body(()).unwrap();
+        let body = serde_json::json!({"message": message}).to_string();
+        let target = transport::Target::of(&cluster, &request);
+        RequestError::from_answer(target, StatusCode::from_u16(code).unwrap(), &http::HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn what_a_schema_refuses_is_invalid_and_no_outage() {
+        for (code, message, expected) in [
+            (422, "spec.a: too long", (reason::INVALID, true)),
+            (413, "too large", (reason::INVALID, true)),
+            (
+                500,
+                "failed to create typed patch object (n/a): .spec.x: field not declared in schema",
+                (reason::INVALID, true),
+            ),
+            (
+                500,
+                "failed to create typed patch object (n/a): .spec.l: duplicate entries for key [name=\"a\"]",
+                (reason::INVALID, true),
+            ),
+            (500, "etcdserver: request is too large", (reason::INVALID, true)),
+            (500, "etcdserver: leader changed", (reason::CLUSTER_UNAVAILABLE, false)),
+            (503, "", (reason::CLUSTER_UNAVAILABLE, false)),
+            (403, "no", (reason::FORBIDDEN, false)),
+        ] {
+            let Fault::Failed { failure, retry_in, .. } = fault(&answer(code, message), Part::Copy) else {
+                panic!("{code} {message}")
+            };
+            assert_eq!((failure.reason, failure.invalid), expected, "{code} {message}");
+            assert_eq!(retry_in, None, "it is tried again after a pause that grows");
+        }
+    }
+
     #[test]
     fn a_crd_of_an_older_version_is_named_with_what_mends_it() {
         let cluster = ClusterName::new(Role::Coordination, "coord");

@@ -197,6 +197,7 @@ impl RequestError {
                 409 => "conflict",
                 429 => "throttled",
                 400 | 405 | 406 | 413 | 415 | 422 => "invalid",
+                _ if self.is_refused_content() => "invalid",
                 500..=599 => "server",
                 _ => "api",
             },
@@ -239,9 +240,26 @@ impl RequestError {
         self.code() == Some(StatusCode::CONFLICT)
     }
 
-    /// 422: the API server understood and refused the object.
+    /// The API server understood and refused the object: 422, 413, or a 500 that says so.
     pub fn is_invalid(&self) -> bool {
-        self.code() == Some(StatusCode::UNPROCESSABLE_ENTITY)
+        matches!(self.code(), Some(StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE))
+            || self.is_refused_content()
+    }
+
+    /// Whether a 500 speaks of what was sent and not of the server: an apply of fields that its schema does not have, or of a
+    /// list with one key twice, and an object that is too large for its store.
+    fn is_refused_content(&self) -> bool {
+        const SAID: [&str; 7] = [
+            "field not declared in schema",
+            "duplicate entries for key",
+            "failed to create typed patch object",
+            "failed to create typed live object",
+            "failed to create typed new object",
+            "request is too large",
+            "trying to send message larger than max",
+        ];
+        matches!(self, Self::Api { code, message, .. }
+            if code.is_server_error() && SAID.iter().any(|said| message.contains(said)))
     }
 
     /// 403: our credentials do not allow it.
@@ -273,7 +291,7 @@ impl RequestError {
     /// Whether the request may have changed something although it brought no good answer.
     pub fn may_have_taken_effect(&self) -> bool {
         match self {
-            Self::Api { code, .. } => code.is_server_error(),
+            Self::Api { code, .. } => code.is_server_error() && !self.is_refused_content(),
             Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => true,
             Self::Down { .. } | Self::Throttled { .. } | Self::Unproven { .. } => false,
         }
@@ -292,7 +310,7 @@ impl RequestError {
             .reason
             .filter(|reason| !reason.is_empty())
             .map_or_else(|| code.canonical_reason().unwrap_or("Unknown").to_owned(), |reason| tame(&reason));
-        let message = status.message.map(|message| tame(point_of(&message))).unwrap_or_default();
+        let message = status.message.map(|message| tame(&in_order(point_of(&message)))).unwrap_or_default();
         Self::Api { target, code, reason, message, retry_after: retry_after(headers) }
     }
 }
@@ -306,6 +324,44 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// What a message is about. Of a field that it does not know an API server speaks behind the whole object.
 fn point_of(message: &str) -> &str {
     message.rfind("strict decoding error: ").map_or(message, |at| &message[at..])
+}
+
+/// A message with its causes in order: API servers write several in whatever order their maps have at the moment, and what says
+/// the same must be the same text.
+fn in_order(message: &str) -> String {
+    // `… is invalid: [spec.a: why, spec.b: why]`
+    if let Some((head, rest)) = message.split_once(": [")
+        && let Some((list, tail)) = rest.rsplit_once(']')
+    {
+        let mut causes: Vec<String> = Vec::new();
+        for part in list.split(", ") {
+            match causes.last_mut() {
+                Some(last) if !begins_cause(part) => {
+                    last.push_str(", ");
+                    last.push_str(part);
+                }
+                _ => causes.push(part.to_owned()),
+            }
+        }
+        causes.sort_unstable();
+        return format!("{head}: [{}]{tail}", causes.join(", "));
+    }
+    // `errors:` and a line for each.
+    if let Some((head, list)) = message.split_once("errors:\n") {
+        let mut causes: Vec<&str> = list.lines().map(str::trim).collect();
+        causes.sort_unstable();
+        return format!("{head}errors: {}", causes.join(", "));
+    }
+    message.to_owned()
+}
+
+/// Whether a part of a list begins with the path of a field, as a cause does.
+fn begins_cause(part: &str) -> bool {
+    let path = part.split(": ").next().filter(|path| path.len() < part.len());
+    path.is_some_and(|path| {
+        path.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '<')
+            && path.chars().all(|c| c.is_ascii_alphanumeric() || "._-[]<>/()\"".contains(c))
+    })
 }
 
 /// A stranger's text made fit for a condition or a log line: one line, printable, short.
@@ -376,6 +432,56 @@ mod tests {
         let body =
             format!(r#"{{"message":"Invalid value: {object}: strict decoding error: unknown field \"spec.a\""}}"#);
         assert!(answer(422, "", &body).to_string().ends_with(r#"strict decoding error: unknown field "spec.a""#));
+    }
+
+    #[test]
+    fn causes_have_one_order_and_stay_whole() {
+        let texts = |message: &str| {
+            let answer = answer(422, "", &serde_json::json!({"reason": "Invalid", "message": message}).to_string());
+            answer.to_string().split_once("Invalid: ").map(|(_, text)| text.to_owned()).unwrap_or_default()
+        };
+        for (one, other, expected) in [
+            (
+                r#"W "a" is invalid: [spec.b: Required value, spec.a: Invalid value: "x, y": too long]"#,
+                r#"W "a" is invalid: [spec.a: Invalid value: "x, y": too long, spec.b: Required value]"#,
+                r#"W "a" is invalid: [spec.a: Invalid value: "x, y": too long, spec.b: Required value]"#,
+            ),
+            (
+                r#"W "a" is invalid: [spec.b[0].c: Unsupported value: "q": supported values: "r", "s", <nil>: Invalid value: "": must]"#,
+                r#"W "a" is invalid: [<nil>: Invalid value: "": must, spec.b[0].c: Unsupported value: "q": supported values: "r", "s"]"#,
+                r#"W "a" is invalid: [<nil>: Invalid value: "": must, spec.b[0].c: Unsupported value: "q": supported values: "r", "s"]"#,
+            ),
+            (
+                "failed to create typed patch object (n/a; g/v1, Kind=W): errors:\n  .spec.b: field not declared in schema\n  .spec.a: field not declared in schema",
+                "failed to create typed patch object (n/a; g/v1, Kind=W): errors:\n  .spec.a: field not declared in schema\n  .spec.b: field not declared in schema",
+                "failed to create typed patch object (n/a; g/v1, Kind=W): errors: .spec.a: field not declared in schema, .spec.b: field not declared in schema",
+            ),
+        ] {
+            assert_eq!(texts(one), expected);
+            assert_eq!(texts(other), expected);
+        }
+        for plain in ["no list", "an open: [list", "a list: []", r#"admission webhook "w" denied the request: no"#] {
+            assert_eq!(texts(plain), plain);
+        }
+    }
+
+    #[test]
+    fn content_that_a_schema_refuses_is_no_outage() {
+        for (message, is) in [
+            ("failed to create typed patch object (n/a; g/v1, Kind=W): .spec.x: field not declared in schema", true),
+            (
+                r#"failed to create typed patch object (n/a; g/v1, Kind=W): .spec.l: duplicate entries for key [name=\"a\"]"#,
+                true,
+            ),
+            ("etcdserver: request is too large", true),
+            ("rpc error: code = ResourceExhausted desc = trying to send message larger than max (2 vs. 1)", true),
+            ("etcdserver: request timed out", false),
+            ("Internal error occurred: failed calling webhook", false),
+        ] {
+            let error = answer(500, "", &format!(r#"{{"reason": "InternalError", "message": "{message}"}}"#));
+            assert_eq!((error.is_invalid(), error.category() == "invalid"), (is, is), "{error}");
+            assert_eq!(error.may_have_taken_effect(), !is, "{error}");
+        }
     }
 
     #[test]
