@@ -184,8 +184,13 @@ impl Apply {
             Action::ApplyCopy { target, uid, body, asked } => {
                 self.apply_copy(target, uid.as_deref(), body, asked).await
             }
-            Action::PutStatus { target, uid, status, asked } => {
-                let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
+            Action::PutStatus { target, uid, status, beside, asked } => {
+                let put = json!({"op": "add", "path": "/status", "value": status});
+                // What others write beside it is not set back to what a cache shows.
+                let unchanged =
+                    beside.as_ref().map(|there| json!({"op": "test", "path": "/status/conditions", "value": there}));
+                let change: Vec<Value> = [test_uid(uid)].into_iter().chain(unchanged).chain([put]).collect();
+                let change = Value::from(change);
                 let object = self.patch(target, "status", Patch::Json, &change, part).await?;
                 let got = digest::of(&object.field("status").unwrap_or(Value::Null));
                 Ok(vec![Learned::Status(asked.clone(), got)])

@@ -29,8 +29,53 @@ pub struct Object {
     pub owned: Option<Box<RawValue>>,
     /// Whether another manager owns anything outside the metadata and the status.
     pub touched_by_others: bool,
+    /// Which conditions in the status the broker wrote.
+    pub own_conditions: OwnConditions,
     /// The other top-level fields (`spec`, `status`, `data`, …) as they were sent.
     pub fields: BTreeMap<String, Box<RawValue>>,
+}
+
+/// The conditions that are the broker's as managed fields say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OwnConditions {
+    /// None that is known of: the broker has written none, or somebody else wrote the list after it.
+    #[default]
+    None,
+    /// Those of these types.
+    Types(Box<[Box<str>]>),
+    /// All that are there: the list is one thing, and the broker was the last to write it.
+    All,
+}
+
+impl OwnConditions {
+    /// Whether the condition of this type is the broker's.
+    pub fn has(&self, type_: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Types(own) => own.iter().any(|other| **other == *type_),
+            Self::All => true,
+        }
+    }
+
+    /// Reads an entry of managed fields for the status.
+    fn read(fields: &RawValue) -> Self {
+        #[derive(Deserialize)]
+        struct Key {
+            #[serde(rename = "type")]
+            type_: Box<str>,
+        }
+        let fields: Value = serde_json::from_str(fields.get()).unwrap_or_default();
+        let status = &fields["f:status"];
+        let Some(conditions) = status["f:conditions"].as_object() else {
+            let is_whole = status.as_object().is_some_and(|status| !status.keys().any(|key| key.starts_with("f:")));
+            return if is_whole { Self::All } else { Self::None };
+        };
+        if conditions.keys().all(|key| key == ".") {
+            return Self::All;
+        }
+        let keys = conditions.keys().filter_map(|key| serde_json::from_str::<Key>(key.strip_prefix("k:")?).ok());
+        Self::Types(keys.map(|key| key.type_).collect())
+    }
 }
 
 impl Object {
@@ -221,6 +266,9 @@ impl<'de> Deserialize<'de> for Object {
 impl Object {
     fn take_meta(&mut self, wire: WireMeta) {
         for entry in wire.managed_fields.unwrap_or_default() {
+            if entry.is_ours() && entry.subresource == "status" {
+                self.own_conditions = entry.fields.as_deref().map(OwnConditions::read).unwrap_or_default();
+            }
             if entry.is_ours() && entry.operation == "Apply" && entry.subresource.is_empty() {
                 self.owned = entry.fields;
             } else if !entry.is_ours() && entry.owns_content() {
@@ -279,5 +327,32 @@ mod tests {
         assert!(updated.owned.is_none() && !updated.touched_by_others);
         assert!(of(vec![entry("kubectl-edit", "Update", json!({"f:data": {"f:k": {}}}))]).touched_by_others);
         assert!(!of(vec![entry("operator", "Update", json!({"f:metadata": {}, "f:status": {}}))]).touched_by_others);
+    }
+
+    #[test]
+    fn knows_which_conditions_the_broker_wrote() {
+        let of = |manager: &str, subresource: &str, fields: Value| {
+            let entry = json!({
+                "manager": manager, "operation": "Update", "subresource": subresource, "fieldsV1": fields,
+            });
+            object(&json!({"metadata": {"name": "a", "managedFields": [entry]}})).own_conditions
+        };
+        let map = json!({"f:status": {"f:status": {}, "f:conditions": {
+            ".": {}, "k:{\"type\":\"Issued\"}": {".": {}, "f:type": {}}, "k:{\"type\":\"Ready\"}": {"f:reason": {}},
+        }}});
+        let own = of("resource-broker", "status", map.clone());
+        assert!(own.has("Issued") && own.has("Ready") && !own.has("Theirs"));
+        assert!(own == OwnConditions::Types(["Issued".into(), "Ready".into()].into()));
+        assert_eq!(of("kubectl", "status", map.clone()), OwnConditions::None);
+        assert_eq!(of("resource-broker", "", map), OwnConditions::None);
+        let list = json!({"f:status": {"f:phase": {}, "f:conditions": {}}});
+        assert_eq!(of("resource-broker", "status", list), OwnConditions::All, "the list is atomic");
+        let taken = json!({"f:status": {"f:phase": {}}});
+        assert_eq!(of("resource-broker", "status", taken), OwnConditions::None, "somebody wrote the list after us");
+        assert_eq!(
+            of("resource-broker", "status", json!({"f:status": {}})),
+            OwnConditions::All,
+            "the status is atomic"
+        );
     }
 }

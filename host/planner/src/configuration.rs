@@ -81,7 +81,13 @@ fn judged(
         };
         let status = serde_json::to_value(status).unwrap_or_default();
         let asked = digest::of(&status);
-        plan.then([Action::PutStatus { target: snapshot.target.clone(), uid: object.uid().into(), status, asked }]);
+        plan.then([Action::PutStatus {
+            target: snapshot.target.clone(),
+            uid: object.uid().into(),
+            status,
+            beside: None,
+            asked,
+        }]);
     }
     if finding.holds != Holds::Yes && stood.is_none_or(|c| c.message != finding.message) {
         plan.then([Action::Event(Event {

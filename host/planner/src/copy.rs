@@ -194,10 +194,10 @@ fn blocked(reason: &str, message: String) -> Step {
 
 fn in_step(provider: &ClusterName, consumer: &Object, memory: &Memory) -> Finding {
     match &memory.failure {
-        Some(failure) if failure.part != Part::Delete => Finding::no(failure.reason, failure.message.clone()),
+        Some(failure) if failure.part != Part::Delete => Finding::of_failure(failure),
         _ => {
-            let generation = consumer.meta.generation.map(|g| format!(" generation {g}")).unwrap_or_default();
-            Finding::yes(reason::SYNCED, format!("the copy at {provider} shows{generation} of this object"))
+            let generation = consumer.meta.generation.map(|g| format!("generation {g} of ")).unwrap_or_default();
+            Finding::yes(reason::SYNCED, format!("the copy at {provider} shows {generation}this object"))
         }
     }
 }

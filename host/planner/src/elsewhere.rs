@@ -8,7 +8,7 @@ use resource_broker_api::{broker::ProviderRef, conditions::reason, names::Cluste
 use crate::{
     findings::Finding,
     question::{Answers, Judge, PluginFailure, Questions, Verdict},
-    route::{Heard, obstacle},
+    route::{Heard, is_unread, obstacle},
     snapshot::{Key, Offer, Record, Snapshot},
 };
 
@@ -73,6 +73,7 @@ pub(crate) fn in_other_versions(
             Ok(verdicts) => {
                 for (index, verdict) in question.offers.iter().zip(verdicts) {
                     let Some(offer) = view.offers.get(*index) else { continue };
+                    heard.is_unread |= *verdict == Verdict::Accepted && is_unread(snapshot, offer, Some(&view.version));
                     heard.hear(offer, verdict, || obstacle(snapshot, offer, Some(&view.version)));
                 }
             }

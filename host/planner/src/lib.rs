@@ -29,6 +29,7 @@ pub mod digest;
 mod elsewhere;
 pub mod filters;
 pub mod findings;
+mod generation;
 pub mod history;
 pub mod hold;
 pub mod identity;
@@ -42,11 +43,13 @@ mod pods;
 mod progress;
 pub mod question;
 pub mod related;
+mod reroute;
 pub mod route;
 mod service;
 pub mod snapshot;
 mod stage;
 pub mod status;
+mod strangers;
 pub mod sweep;
 
 use std::{sync::Arc, time::Duration};
@@ -204,7 +207,11 @@ fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Resu
             let mut plan = Plan { state: State::Unplaced, ..Plan::default() };
             let findings = Findings::unplaced(accepted);
             plan.waits.push(findings.accepted.message.clone());
-            plan.then(status::put(snapshot, consumer, without_conditions(consumer), &findings));
+            let write = status::put(snapshot, consumer, without_conditions(consumer), &findings);
+            if write.is_none() {
+                status::rest(snapshot).map(|rest| plan.again_in(rest));
+            }
+            plan.then(write);
             plan.then(events(snapshot, consumer, None, &findings));
             plan
         }
@@ -237,7 +244,7 @@ fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     if let Some(failure) = failure(snapshot).filter(|failure| failure.part != Part::Status) {
         let findings = Findings {
             accepted: Finding::yes(reason::ACCEPTED, format!("{} takes this object", offer.provider)),
-            synced: Finding::no(failure.reason, failure.message.clone()),
+            synced: Finding::of_failure(failure),
             ready: Finding::no(failure.reason, "no provider has a copy yet"),
         };
         let shown = status::put(snapshot, consumer, without_conditions(consumer), &findings).into_iter().collect();
@@ -311,6 +318,9 @@ fn stay(held: Held<'_>, standing: Standing) -> Result<Plan, Box<Questions>> {
     let is_read = snapshot.providers.get(provider).is_some_and(|view| view.copy.is_known());
     let mut served = match standing {
         Standing::Accepted(other) => {
+            if let Some(elsewhere) = reroute::reroute(held)? {
+                return Ok(elsewhere);
+            }
             plan.then(other.map(|offer| {
                 let provider = elsewhere::place(&snapshot.key, &offer, None);
                 leave::update(record, AssignmentSpec { provider, ..record.spec.clone() }, Vec::new())
@@ -325,7 +335,7 @@ fn stay(held: Held<'_>, standing: Standing) -> Result<Plan, Box<Questions>> {
             let mut waiting = wait_for_cluster(why);
             if let Some(finding) = finding {
                 let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} has this object"));
-                let ready = status::ready(provider, snapshot.shape, consumer.field("status").as_ref());
+                let ready = service::ready_as_shown(snapshot, consumer, provider);
                 let findings = Findings { accepted, synced: finding, ready };
                 waiting.state = State::Blocked;
                 tell(&mut waiting, snapshot, consumer, record, None, without_conditions(consumer), &findings);

@@ -168,6 +168,8 @@ pub enum Action {
         uid: String,
         /// The whole status.
         status: Value,
+        /// The conditions that must be there just before, where some of them are somebody else's.
+        beside: Option<Value>,
         /// Digest of the status without what differs in every write.
         asked: String,
     },
@@ -393,6 +395,8 @@ pub struct Plan {
     pub wants_place: bool,
     /// Related resources whose source is not there, by kind and name at the consumer.
     pub missing: BTreeSet<(Gvk, String)>,
+    /// The types of conditions that the provider reports, where others keep conditions beside them.
+    pub reported: BTreeSet<String>,
 }
 
 impl Plan {

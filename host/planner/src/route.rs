@@ -49,6 +49,7 @@ pub fn route(snapshot: &Snapshot, consumer: &Object, answers: &Answers) -> Resul
         _ if snapshot.offers.is_empty() => {}
         Some(Ok(verdicts)) => {
             for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
+                heard.is_unread |= *verdict == Verdict::Accepted && is_unread(snapshot, offer, None);
                 heard.hear(offer, verdict, || obstacle(snapshot, offer, None));
             }
         }
@@ -95,6 +96,13 @@ fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers
     let lines = lines.collect::<Vec<_>>().join(" | ");
     if heard.iter().all(|(_, heard)| heard.is_silent) {
         return Ok(Route::Nowhere(Finding::unknown(reason::PLUGIN_FAILED, lines)));
+    }
+    if heard.iter().any(|(_, heard)| heard.is_unread) && !heard.iter().any(|(_, heard)| heard.failed) {
+        let message = match offers {
+            1 => format!("the one offer that there is cannot be used now: {lines}"),
+            several => format!("none of {several} offers can be used now: {lines}"),
+        };
+        return Ok(Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message)));
     }
     let message = match offers {
         1 => format!("the one offer that there is does not accept it: {lines}"),
@@ -191,6 +199,8 @@ pub(crate) struct Heard {
     pub(crate) failed: bool,
     /// None could.
     is_silent: bool,
+    /// One accepts, and its provider cannot be read now.
+    pub(crate) is_unread: bool,
 }
 
 impl Heard {
@@ -268,6 +278,15 @@ fn no_offers(snapshot: &Snapshot) -> Finding {
 
 fn refusal(offer: &Offer, why: &str) -> String {
     format!("{} ({}/{}): {why}", offer.provider, offer.namespace, offer.name)
+}
+
+/// Whether the provider of an offer cannot be read now, so that it is not known what it would do with an object that the offer
+/// accepts.
+pub(crate) fn is_unread(snapshot: &Snapshot, offer: &Offer, version: Option<&str>) -> bool {
+    let Some(view) = snapshot.providers.get(&offer.provider) else { return false };
+    let cluster = offer.provider.to_string();
+    let seat = Seat { cluster: &cluster, version, namespace: None, name: "" };
+    matches!(view.offers, View::Unknown { .. }) || matches!(snapshot.view(&seat), Some(View::Unknown { .. }))
 }
 
 /// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.

@@ -14,12 +14,13 @@ use resource_broker_api::{
 use crate::{
     copy, delete,
     findings::{self, Finding, Findings, Holds, is_trouble},
+    generation::{self, Observed},
     leave,
     plan::{About, Action, Event, Plan, State},
     question::Answers,
-    related,
+    related, reroute,
     snapshot::{Failure, Part, Record, Seat, Snapshot},
-    status,
+    status, strangers,
 };
 
 /// How long the provider's side has to react before the consumer is shown that nothing has come yet. Most providers
@@ -65,12 +66,15 @@ pub(crate) fn serve(
     let key = &snapshot.key;
     let uid = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
     let copy = snapshot.copy().filter(|copy| copy::is_ours(copy, key, uid));
+    let at = copy::At { key, provider, uid };
     let mut synced =
         Finding::no(reason::NOT_ACCEPTED, format!("the copy at {provider} stays as it was: {}", accepted.message));
+    let (mut stands, mut applied) = (false, false);
     plan.then(copy::decorate(key, consumer, provider, moving.as_ref().map(|moving| moving.next)));
     if !frozen {
         let there = snapshot.copy().map(AsRef::as_ref);
-        let step = copy::copy(snapshot, copy::At { key, provider, uid }, consumer, there);
+        let step = copy::copy(snapshot, at, consumer, there);
+        (stands, applied) = (step.stands, step.action.is_some());
         merge(&mut plan, step.action);
         step.again.map(|again| plan.again_in(again));
         synced = step.synced;
@@ -78,6 +82,9 @@ pub(crate) fn serve(
         synced = moving.synced.clone();
     } else if snapshot.copy().is_none() || accepted.holds == Holds::Unknown {
         synced = Finding { holds: Holds::Unknown, ..accepted.clone() };
+    }
+    if frozen {
+        stands = copy.is_some_and(|copy| generation::shows(snapshot, at, consumer, copy));
     }
     // A copy that goes has its finalizer released, so that it can be made again.
     if let Some(gone) = copy.filter(|copy| copy.is_deleting() && copy.finalizers() == [keys::GENERIC_FINALIZER]) {
@@ -115,7 +122,7 @@ pub(crate) fn serve(
     // What is in a migration's way is told on the Migration: it is not the object's owner's to mend.
     let is_migrations = |failure: &&Failure| failure.part == Part::Migration && moving.is_some();
     if let Some(failure) = failure(snapshot).filter(|failure| !is_migrations(failure)) {
-        synced = Finding::no(failure.reason, failure.message.clone());
+        synced = reroute::refusals(snapshot, consumer).unwrap_or_else(|| Finding::of_failure(failure));
     }
     let unreadable = copy.is_some_and(|copy| status::is_unreadable(copy));
     if unreadable {
@@ -126,8 +133,23 @@ pub(crate) fn serve(
     // Of a provider that is not attached, what it said last stands.
     let is_heard = snapshot.providers.contains_key(provider) && !unreadable;
     let status = if is_heard { copy.and_then(|copy| copy.field("status")) } else { consumer.field("status") };
-    let ready = status::ready(provider, snapshot.shape, status.as_ref());
-    let (shown, synced) = match &answers.transform {
+    let before = consumer.field("status");
+    let shown_by = copy.filter(|_| stands).map(|copy| generation::Copy { generation: copy.meta.generation });
+    let observed = Observed { order: consumer.meta.generation, shown_by, before: before.as_ref() };
+    let mut ready = status::ready(provider, snapshot.shape, status.as_ref());
+    let shown = answers.transform.as_ref().map(|shown| match shown {
+        Ok(shown) => Ok(shown.clone().map(|shown| observed.translate(shown))),
+        Err(failure) => Err(failure),
+    });
+    ready.generation = match &shown {
+        Some(Err(_)) => observed.ready_as_shown(),
+        _ if !is_heard => observed.ready_as_shown(),
+        Some(Ok(_)) | None => observed.ready(status.as_ref(), applied),
+    };
+    if let Some(Ok(Some(theirs))) = &shown {
+        plan.reported = status::reported(snapshot, consumer, before.as_ref(), theirs);
+    }
+    let (shown_first, synced) = match &shown {
         Some(Ok(shown)) if !is_status_refused(snapshot) => (shown.clone(), synced),
         Some(Err(failure)) => {
             (without_conditions(consumer), Finding::no(reason::PLUGIN_FAILED, failure.message.clone()))
@@ -141,11 +163,11 @@ pub(crate) fn serve(
         () if findings.ready.holds == Holds::Yes => State::Ready,
         () => State::Placed,
     };
-    tell(&mut plan, snapshot, consumer, record, copy.map(AsRef::as_ref), shown, &findings);
+    tell(&mut plan, snapshot, consumer, record, copy.map(AsRef::as_ref), shown_first, &findings);
     plan.then(theirs.and_then(|(source, finding)| at_provider(snapshot, consumer, record, source, &finding)));
-    if let Some(Ok(refused)) = answers.transform.as_ref().filter(|_| is_status_refused(snapshot)) {
+    if let Some(Ok(refused)) = shown.filter(|_| is_status_refused(snapshot)) {
         // Tried last, so that a pass which is refused again counts as failed and the pause before the next one grows.
-        plan.then(status::put(snapshot, consumer, refused.clone(), &findings));
+        plan.then(status::put(snapshot, consumer, refused, &findings));
     }
     if let Some(failure) = &snapshot.memory.failure {
         // A step that fails ends the pass: what failed last time must not keep the rest from being done.
@@ -216,6 +238,13 @@ pub(crate) fn without_conditions(consumer: &Object) -> Option<serde_json::Value>
     consumer.field("status").map(status::without_ours)
 }
 
+/// What an object's `Ready` says whose provider cannot be read: it goes on as it is shown.
+pub(crate) fn ready_as_shown(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> Finding {
+    let before = consumer.field("status");
+    let observed = Observed { order: consumer.meta.generation, shown_by: None, before: before.as_ref() };
+    Finding { generation: observed.ready_as_shown(), ..status::ready(provider, snapshot.shape, before.as_ref()) }
+}
+
 /// Writes what was found on the object and on the record, once there is something to tell.
 pub(crate) fn tell(
     plan: &mut Plan,
@@ -230,17 +259,34 @@ pub(crate) fn tell(
     let settled = is_trouble(&findings.accepted) || is_trouble(&findings.synced) || findings.ready.holds == Holds::Yes;
     let waited = |long: Duration| snapshot.memory.since_placed.is_none_or(|since| since >= long);
     if settled || has_status || waited(SETTLE_OBJECT) {
-        plan.then(status::put(snapshot, consumer, shown, findings));
+        let write = status::put(snapshot, consumer, shown, findings);
+        if write.is_none() {
+            status::rest(snapshot).map(|rest| plan.again_in(rest));
+        }
+        plan.then(write);
     } else {
         plan.again_in(rest(snapshot, SETTLE_OBJECT));
     }
+    let contest = status::contest(snapshot).filter(|_| findings.synced.holds == Holds::Yes);
+    let inside = match &contest {
+        // What is contested is no place to report it at.
+        Some((contested, _)) => &Findings { synced: contested.clone(), ..findings.clone() },
+        None => findings,
+    };
     if settled || waited(SETTLE_RECORD) {
-        let write = status::record(snapshot, record, consumer, copy, findings);
+        let write = status::record(snapshot, record, consumer, copy, inside);
         plan.then(write);
     } else {
         plan.again_in(rest(snapshot, SETTLE_RECORD));
     }
-    plan.then(events(snapshot, consumer, Some(record), findings));
+    plan.then(events(snapshot, consumer, Some(record), if snapshot.shape.conditions { findings } else { inside }));
+    if let Some((contested, again)) = contest {
+        plan.again_in(again);
+        let is_reported = worth_telling(SYNCED, &contested, &record.status.conditions).is_none();
+        if snapshot.shape.conditions && !is_reported {
+            plan.then(abouts(snapshot, consumer, Some(record)).into_iter().map(|about| event(about, true, &contested)));
+        }
+    }
 }
 
 fn rest(snapshot: &Snapshot, long: Duration) -> Duration {
@@ -260,26 +306,31 @@ pub(crate) fn events(
     } else {
         record.map(|record| record.status.conditions.clone()).unwrap_or_default()
     };
-    let abouts: Vec<About> = std::iter::once(About::Object(snapshot.key.target(), consumer.uid().into()))
-        .chain(record.map(|record| About::Record(record.name.clone(), record.uid.clone())))
-        .collect();
+    let abouts = abouts(snapshot, consumer, record);
     let accepted = worth_telling(ACCEPTED, &findings.accepted, &before).map(|warning| (&findings.accepted, warning));
     // What keeps a provider from accepting shows in `Synced` too: one cause is one Event.
     let synced = (!is_trouble(&findings.accepted))
         .then(|| worth_telling(SYNCED, &findings.synced, &before).map(|warning| (&findings.synced, warning)))
         .flatten();
     let told = accepted.into_iter().chain(synced);
-    told.flat_map(|(finding, warning)| {
-        abouts.iter().map(move |about| {
-            Action::Event(Event {
-                about: about.clone(),
-                warning,
-                reason: finding.reason.clone(),
-                message: findings::clip(&finding.message, MAX_EVENT),
-            })
-        })
-    })
-    .collect()
+    told.flat_map(|(finding, warning)| abouts.iter().map(move |about| event(about.clone(), warning, finding))).collect()
+}
+
+/// Whom an Event of an object is about.
+fn abouts(snapshot: &Snapshot, consumer: &Object, record: Option<&Record>) -> Vec<About> {
+    std::iter::once(About::Object(snapshot.key.target(), consumer.uid().into()))
+        .chain(record.map(|record| About::Record(record.name.clone(), record.uid.clone())))
+        .collect()
+}
+
+/// What an Event has to say of a finding: to the object's owner less than to those who run the broker.
+fn event(about: About, warning: bool, finding: &Finding) -> Action {
+    let shown = match about {
+        About::Object(..) => finding.outside(),
+        About::Record(..) | About::Migration(..) => finding.inside(),
+    };
+    let message = findings::clip(&shown.message, MAX_EVENT);
+    Action::Event(Event { about, warning, reason: strangers::reason_and_message(&shown.reason, "").0, message })
 }
 
 /// An Event at the provider for what has to be mended there, as long as the consumer's object does not say so yet.
@@ -313,7 +364,10 @@ pub(crate) const MAX_EVENT: usize = 1024;
 /// `Some(true)`: a warning; `Some(false)`: the end of one; `None`: nothing new.
 fn worth_telling(type_: &str, finding: &Finding, before: &[Condition]) -> Option<bool> {
     let stood = before.iter().find(|condition| condition.type_ == type_);
-    let says = |c: &Condition| c.message == finding.message || c.message == finding.inside().message;
+    let says = |c: &Condition| {
+        let texts = [&finding.message, &finding.inside().message, &finding.outside().message];
+        texts.into_iter().any(|text| c.message == findings::clip(text, findings::MAX_MESSAGE))
+    };
     let is_new = stood.is_none_or(|c| c.reason != finding.reason || !says(c));
     if is_trouble(finding) {
         return is_new.then_some(true);

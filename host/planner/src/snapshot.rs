@@ -322,6 +322,10 @@ pub struct Memory {
     pub judged: BTreeMap<ClusterName, Judged>,
     /// Time since the next copy was first seen fit to take over but for related resources that the old one declares.
     pub fit: Option<Duration>,
+    /// The providers that refused the object's first copy.
+    pub refused_copies: BTreeMap<ClusterName, RefusedCopy>,
+    /// The types of conditions that the provider was seen to report where others keep conditions beside them.
+    pub reported: BTreeSet<String>,
     /// What went wrong in the last pass.
     pub failure: Option<Failure>,
 }
@@ -507,6 +511,19 @@ pub struct Written {
     pub asked: String,
     /// Digest of what resulted.
     pub got: String,
+    /// How often in a row the same was asked for.
+    pub times: u32,
+    /// Time since then.
+    pub ago: Duration,
+}
+
+/// A provider's API server refused an object's first copy as invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCopy {
+    /// The object's generation.
+    pub generation: Option<i64>,
+    /// What it said.
+    pub message: String,
 }
 
 /// Which part of a pass failed.
@@ -533,7 +550,7 @@ pub enum Part {
 pub struct Failure {
     /// The part of the pass.
     pub part: Part,
-    /// Whether the API server refused the content (422), rather than the moment.
+    /// Whether the API server refused the content (422, or its schema does not have it), rather than the moment.
     pub invalid: bool,
     /// A condition's reason.
     pub reason: &'static str,

@@ -140,7 +140,7 @@ impl Reports {
             .map(|(name, uid, status)| {
                 let asked = asked(&status);
                 let status = serde_json::to_value(status).unwrap_or_default();
-                let action = Action::PutStatus { target: self.target(&name), uid, status, asked };
+                let action = Action::PutStatus { target: self.target(&name), uid, status, beside: None, asked };
                 (name, action)
             })
             .collect();

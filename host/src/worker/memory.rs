@@ -19,8 +19,8 @@ use crate::{
     cache::WorkKey,
     metrics::Metrics,
     planner::{
-        plan::{Plan, State},
-        snapshot::{Applied, Failure, Key, Memory, Part, Snapshot, Target, Written},
+        plan::{Action, Plan, State},
+        snapshot::{Applied, Failure, Key, Memory, Part, RefusedCopy, Snapshot, Target, Written},
     },
 };
 
@@ -43,12 +43,16 @@ pub(super) struct Memories {
 /// How many ended copies of one object are remembered: those at the places that it may have been at lately.
 const ENDS: usize = 16;
 
+/// How many types of conditions are remembered of one object's provider.
+const TYPES: usize = 64;
+
 /// What is remembered of one object. Where `memory` has a time since something, the instant is beside it.
 #[derive(Default)]
 struct Remembered {
     memory: Memory,
     placed: Option<Instant>,
     applied: HashMap<ClusterName, Instant>,
+    status: Option<Instant>,
     /// Since when a provider refuses the object without a break, or, while it moves, accepts it.
     judged: HashMap<ClusterName, (bool, Instant)>,
     fit: Option<Instant>,
@@ -75,6 +79,9 @@ impl Memories {
         memory.missing = remembered.missing.iter().map(|(name, since)| (name.clone(), since.elapsed())).collect();
         for (cluster, applied) in &mut memory.applied {
             applied.ago = remembered.applied.get(cluster).map(Instant::elapsed).unwrap_or_default();
+        }
+        if let Some(written) = &mut memory.status {
+            written.ago = remembered.status.map(|at| at.elapsed()).unwrap_or_default();
         }
         for (cluster, judged) in &mut memory.judged {
             let since = |verdict: bool| {
@@ -122,6 +129,12 @@ impl Memories {
         }
         let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
         remembered.judge(snapshot.consumer.present().and_then(|consumer| consumer.meta.generation), moves, plan);
+        remembered.refuse(snapshot, plan, fault);
+        remembered.memory.reported.extend(plan.reported.iter().take(TYPES).cloned());
+        if remembered.memory.reported.len() > TYPES {
+            // Whoever reports so many says nothing by it: what the last pass saw is kept.
+            remembered.memory.reported = plan.reported.iter().take(TYPES).cloned().collect();
+        }
         remembered.fit = plan.fit.then(|| remembered.fit.unwrap_or_else(Instant::now));
         remembered.missing.retain(|name, _| plan.missing.contains(name));
         for name in &plan.missing {
@@ -274,7 +287,13 @@ impl Remembered {
                 self.memory.applied.insert(provider.clone(), applied);
                 self.applied.insert(provider, Instant::now());
             }
-            Learned::Status(asked, got) => self.memory.status = Some(Written { asked, got }),
+            Learned::Status(asked, got) => {
+                let fresh = self.status.is_some_and(|at| at.elapsed() < CONTEST_ENDS);
+                let same = self.memory.status.as_ref().filter(|before| fresh && before.asked == asked);
+                let times = same.map_or(1, |before| before.times.saturating_add(1));
+                self.memory.status = Some(Written { asked, got, times, ago: Duration::ZERO });
+                self.status = Some(Instant::now());
+            }
             Learned::Related(gvk, name, version) => {
                 self.memory.related.insert((gvk, name), version);
             }
@@ -283,6 +302,22 @@ impl Remembered {
                     self.memory.gone.pop_first();
                 }
                 self.memory.gone.insert(uid);
+            }
+        }
+    }
+
+    /// Takes in whether the object's first copy was refused as invalid. What was said of an older generation is forgotten.
+    fn refuse(&mut self, snapshot: &Snapshot, plan: &Plan, fault: Option<&Fault>) {
+        let generation = snapshot.consumer.present().and_then(|consumer| consumer.meta.generation);
+        self.memory.refused_copies.retain(|_, refused| refused.generation == generation);
+        let Some(Fault::Failed { failure, .. }) = fault else { return };
+        if failure.part != Part::Copy || !failure.invalid {
+            return;
+        }
+        for action in plan.actions() {
+            if let Action::ApplyCopy { target, uid: None, .. } = action {
+                let refused = RefusedCopy { generation, message: failure.message.clone() };
+                self.memory.refused_copies.insert(target.cluster.clone(), refused);
             }
         }
     }
@@ -371,6 +406,19 @@ mod tests {
         remembered.learn(apply("a"), None);
         let times = |name: &str| remembered.memory.applied.get(&provider(name)).map(|applied| applied.times);
         assert_eq!((times("a"), times("b")), (Some(2), Some(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writes_of_one_status_are_counted_until_it_is_left_alone() {
+        let mut remembered = Remembered::default();
+        let mut write = |asked: &str| {
+            remembered.learn(Learned::Status(asked.into(), "got".into()), None);
+            remembered.memory.status.as_ref().map(|written| written.times)
+        };
+        assert_eq!([write("a"), write("a"), write("b"), write("a")], [Some(1), Some(2), Some(1), Some(1)]);
+        assert_eq!(write("a"), Some(2));
+        tokio::time::advance(CONTEST_ENDS).await;
+        assert_eq!(write("a"), Some(1), "nobody has contested it for long");
     }
 
     #[tokio::test(start_paused = true)]

@@ -76,7 +76,13 @@ fn the_record_comes_before_the_copy_and_names_its_place() {
 fn what_is_written_for_the_consumer_is_written_where_its_object_is() {
     let placed = placed();
     let copy = placed.key.copy_at(&provider("nestor"));
-    let put = Action::PutStatus { target: copy.clone(), uid: "uid".into(), status: json!({}), asked: String::new() };
+    let put = Action::PutStatus {
+        target: copy.clone(),
+        uid: "uid".into(),
+        status: json!({}),
+        beside: None,
+        asked: String::new(),
+    };
     finds(&placed, vec![vec![put]], "another cluster");
     let (target, finalizer) = (copy.clone(), keys::GENERIC_FINALIZER);
     let mark = Action::Decorate { target, uid: "uid".into(), finalizer, annotations: BTreeMap::new() };

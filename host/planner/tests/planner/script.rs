@@ -87,6 +87,8 @@ struct Changes {
     cluster_wide: bool,
     /// A merge patch of the consumer object.
     object: Option<Value>,
+    /// A condition that another controller puts into the consumer object's status.
+    guest: Option<Value>,
     /// A merge patch, by somebody at the provider, of what is under the copy's name.
     copy: Option<Value>,
     /// A merge patch of the record: `{spec, status, uid}`.
@@ -97,6 +99,8 @@ struct Changes {
     detach: Vec<String>,
     /// Providers at which every write fails from now on.
     broken: Vec<String>,
+    /// Providers whose API server refuses every copy, with what it says; nothing: it does not any more.
+    refuses: BTreeMap<String, Option<String>>,
     /// Caches that have not synced: `object`, `record`, `copy`, `offers`, `sources`, `targets`; and why.
     unread: BTreeMap<String, String>,
     /// The same for a while already.
@@ -257,12 +261,14 @@ fn change(world: &mut World, changes: Changes) {
         kind,
         cluster_wide,
         object,
+        guest,
         copy,
         record,
         offers,
         attach,
         detach,
         broken,
+        refuses,
         unread,
         failing,
         unwatchable,
@@ -322,8 +328,17 @@ fn change(world: &mut World, changes: Changes) {
     for name in broken.into_iter().filter(|name| name != "compute") {
         world.providers.entry(provider(&name)).or_default().broken = true;
     }
+    for (name, why) in refuses {
+        world.providers.entry(provider(&name)).or_default().refuses = why;
+    }
     if let Some(patch) = object {
         world.edit_object(&patch);
+    }
+    if let Some(condition) = guest {
+        let there = world.object.as_ref().map(|there| there["status"]["conditions"].clone()).unwrap_or_default();
+        let mut conditions = there.as_array().cloned().unwrap_or_default();
+        conditions.push(condition);
+        world.edit_object(&json!({"status": {"conditions": conditions}}));
     }
     if let Some(patch) = copy {
         world.edit_copy(&at, &patch);

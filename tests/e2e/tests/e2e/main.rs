@@ -20,6 +20,7 @@ mod pair;
 mod plugged;
 mod plugins;
 mod policy;
+mod refusals;
 mod related;
 mod rights;
 mod routing;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use resource_broker_api::conditions::reason;
 use resource_broker_harness::{AuditEvent, TestResult, eventually};
 use serde_json::{Value, json};
@@ -229,5 +229,183 @@ async fn a_kind_without_a_status_is_ready_when_it_is_copied() -> TestResult {
     pair.consumer.delete("web").await?;
     crate::pair::gone(&pair.consumer.widgets(), "web").await;
     crate::pair::gone(&pair.provider.widgets(), &copy).await;
+    Ok(())
+}
+
+/// Another controller that keeps something in the status of an order at the consumer, ever as fast as it can, until dropped.
+struct Writer(tokio::task::JoinHandle<()>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Writer {
+    /// `change` makes of a status what the writer wants; `None`: it is content.
+    fn start(pair: &Pair, name: &'static str, change: impl Fn(&Value) -> Option<Value> + Send + 'static) -> Self {
+        let orders = pair.consumer.widgets();
+        Self(tokio::spawn(async move {
+            let mut pace = tokio::time::interval(std::time::Duration::from_millis(20));
+            loop {
+                pace.tick().await;
+                if let Ok(there) = orders.get(name).await
+                    && let Some(wanted) = change(&there.data["status"])
+                {
+                    let unchanged =
+                        json!({"op": "test", "path": "/metadata/resourceVersion", "value": there.resource_version()});
+                    let put = json!({"op": "add", "path": "/status", "value": wanted});
+                    let Ok(patch) = serde_json::from_value(json!([unchanged, put])) else { return };
+                    let parameters = PatchParams { field_manager: Some("quotas".into()), ..PatchParams::default() };
+                    let _ = orders.patch_status(name, &parameters, &Patch::<Value>::Json(patch)).await;
+                }
+            }
+        }))
+    }
+}
+
+/// The broker's writes of an order's status since `position`.
+async fn status_writes(pair: &Pair, position: u64) -> Result<usize> {
+    let of_status = |event: &AuditEvent| event.name == "web" && event.subresource == "status";
+    Ok(pair.writes(&pair.consumer.cluster, position, of_status).await?.len())
+}
+
+#[tokio::test]
+async fn somebody_elses_condition_stays_and_is_no_reason_to_write() -> TestResult {
+    let pair = Pair::new("status-guest").await?;
+    let mut broker = pair.start().await?;
+    let orders = pair.consumer.widgets();
+    let copy = pair.placed("web", &json!({})).await?.name_any();
+    let issued = reported("Issued", "True", "Issued");
+    pair.provider.report(&copy, &json!({"status": "Available", "conditions": [issued]})).await?;
+    until(&orders, "web", "to be well", is_well).await;
+    let quota = reported("Quota", "True", "WithinQuota");
+    let kept = quota.clone();
+    let _writer = Writer::start(&pair, "web", move |status| {
+        let mut status = status.clone();
+        let conditions = status["conditions"].as_array_mut()?;
+        if conditions.contains(&kept) {
+            return None;
+        }
+        conditions.push(kept.clone());
+        Some(status)
+    });
+    until(&orders, "web", "the other's condition", |it| *condition(it, "Quota") == quota).await;
+    let position = pair.consumer.cluster.audit_position().await?;
+    pair.marker().await?;
+    assert_eq!(status_writes(&pair, position).await?, 0, "nothing has changed that is the broker's");
+    pair.provider.report(&copy, &json!({"status": "Available", "seen": 1, "conditions": [issued]})).await?;
+    let shown = until(&orders, "web", "the change", |it| it.data["status"]["seen"] == 1).await;
+    assert_eq!(*condition(&shown, "Quota"), quota);
+    assert_eq!(*condition(&shown, "Issued"), issued);
+
+    // Whose a condition is survives the process.
+    broker.terminate().await?;
+    pair.provider.report(&copy, &json!({"status": "Available", "seen": 2})).await?;
+    broker.restart().await?;
+    let shown = until(&orders, "web", "the change", |it| it.data["status"]["seen"] == 2).await;
+    assert_eq!(*condition(&shown, "Quota"), quota, "it is not the provider's");
+    assert_eq!(*condition(&shown, "Issued"), Value::Null, "it was the provider's");
+    pair.marker().await?;
+    let writes = status_writes(&pair, position).await?;
+    assert!(writes <= 6, "{writes} writes of a status that changed twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_contest_over_a_status_is_paced_and_reported_once() -> TestResult {
+    let pair = Pair::new("status-contest").await?;
+    let _broker = pair.start().await?;
+    let orders = pair.consumer.widgets();
+    let copy = pair.placed("web", &json!({})).await?.name_any();
+    pair.provider.report(&copy, &json!({"status": "Available"})).await?;
+    until(&orders, "web", "to be well", is_well).await;
+    let position = pair.consumer.cluster.audit_position().await?;
+    let contestant = Writer::start(&pair, "web", |status| {
+        let wanted = json!({"status": "Mine", "conditions": []});
+        (*status != wanted).then_some(wanted)
+    });
+    until(&pair.records, &pair.record_name("web"), "the contest", |it| {
+        recorded(it, "Synced") == Some(("False", reason::CONTESTED))
+    })
+    .await;
+    let about = pair.consumer.event("web", reason::CONTESTED).await;
+    assert!(about.contains(&pair.consumer.id.to_string()) && about.contains("status"), "{about}");
+    // As long as other objects take from their order to their end, ten times.
+    for _ in 0..10 {
+        pair.marker().await?;
+    }
+    let writes = status_writes(&pair, position).await?;
+    assert!((4..=14).contains(&writes), "{writes} writes");
+    drop(contestant);
+    until(&orders, "web", "the broker's word, once it is left alone", is_well).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_provider_has_observed_is_said_in_the_orders_generations() -> TestResult {
+    let pair = Pair::new("status-generation").await?;
+    let _broker = pair.start().await?;
+    let orders = pair.consumer.widgets();
+    let copy = pair.placed("web", &json!({"size": 1})).await?.name_any();
+    let says = |generation: i64| {
+        let mut ready = reported("Ready", "True", "Serving");
+        ready["observedGeneration"] = json!(generation);
+        json!({"status": "Available", "observedGeneration": generation, "conditions": [ready]})
+    };
+    // What kubectl wait, Argo CD and Flux look at.
+    let numbers = |it: &DynamicObject| {
+        let number = |value: &Value| value["observedGeneration"].as_i64();
+        (number(&it.data["status"]), number(condition(it, "Ready")))
+    };
+    let is_ready =
+        |it: &DynamicObject| is(it, "Ready", "True") && numbers(it) == (it.metadata.generation, it.metadata.generation);
+    pair.provider.report(&copy, &says(1)).await?;
+    until(&orders, "web", "to be ready", is_ready).await;
+
+    // The provider is behind: whoever waits goes on waiting.
+    pair.consumer.set_spec("web", &json!({"size": 2})).await?;
+    pair.consumer.set_spec("web", &json!({"size": 3})).await?;
+    let there = until(&pair.provider.widgets(), &copy, "the edits", |it| it.data["spec"]["size"] == 3).await;
+    let shown = until(&orders, "web", "the edits to be synced", |it| {
+        is(it, "Synced", "True") && condition(it, "Synced")["observedGeneration"] == 3
+    })
+    .await;
+    assert_eq!(numbers(&shown), (Some(1), Some(1)));
+    pair.provider.report(&copy, &says(there.metadata.generation.unwrap_or_default())).await?;
+    until(&orders, "web", "to be ready", is_ready).await;
+
+    // A copy that is made again counts from one.
+    pair.provider.delete(&copy).await?;
+    let again = until(&pair.provider.widgets(), &copy, "a new copy", |it| it.uid() != there.uid()).await;
+    assert_eq!(again.metadata.generation, Some(1));
+    pair.provider.report(&copy, &says(1)).await?;
+    let object = format!("{}/web", pair.kind.crd_name());
+    let waits = ["--for=condition=Ready", "--for=jsonpath={.status.observedGeneration}=3"];
+    for wait in waits {
+        let args = ["wait", wait, &object, "-n", pair.name, "--timeout=60s"];
+        assert!(pair.consumer.cluster.kubectl(&args).await?.contains("condition met"), "{wait}");
+    }
+    until(&orders, "web", "to be ready", is_ready).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_condition_that_no_schema_takes_keeps_neither_status_nor_record_from_being_written() -> TestResult {
+    let pair = Pair::new("status-clipped").await?;
+    let _broker = pair.start().await?;
+    let copy = pair.placed("web", &json!({})).await?;
+    let mut ready = reported("Ready", "True", &"no reason at all ".repeat(120));
+    ready["message"] = "m".repeat(40_000).into();
+    pair.provider.report(&copy.name_any(), &json!({"status": "Available", "conditions": [ready]})).await?;
+    let shown = until(&pair.consumer.widgets(), "web", "to be ready", |it| is(it, "Ready", "True")).await;
+    assert_eq!(condition(&shown, "Ready")["reason"], reason::REPORTED);
+    assert!(is(&shown, "Synced", "True"), "{}", message(&shown, "Synced"));
+    let record = until(&pair.records, &pair.record_name("web"), "the same", |it| {
+        recorded(it, "Ready") == Some(("True", reason::REPORTED))
+    })
+    .await;
+    let uid = record.status.and_then(|status| status.copy).map(|copy| copy.uid);
+    assert_eq!(uid, copy.uid());
     Ok(())
 }

@@ -66,6 +66,8 @@ pub(crate) struct Provider {
     pub(crate) detached: bool,
     /// Whatever is written there fails.
     pub(crate) broken: bool,
+    /// Why its API server refuses every copy.
+    pub(crate) refuses: Option<String>,
     pub(crate) copy: Option<Value>,
     pub(crate) copies_unread: Option<Unread>,
     pub(crate) offers_unread: Option<Unread>,
@@ -242,6 +244,9 @@ impl World {
         for applied in self.memory.applied.values_mut() {
             applied.ago += time;
         }
+        if let Some(written) = &mut self.memory.status {
+            written.ago += time;
+        }
         for judged in self.memory.judged.values_mut() {
             for lasted in [&mut judged.refused_for, &mut judged.accepted_for].into_iter().flatten() {
                 *lasted += time;
@@ -303,6 +308,10 @@ impl World {
         let before = fields::content_of(there);
         fields::patch(there, change);
         let after = fields::content_of(there);
+        if before.contains_key("spec") && before.get("spec") != after.get("spec") {
+            let generation = there["metadata"]["generation"].as_i64().unwrap_or_default();
+            there["metadata"]["generation"] = (generation + 1).into();
+        }
         if let Some(owned) = there["metadata"]["managedFields"][0]["fieldsV1"].as_object() {
             let left = fields::disown(owned, &before, &after);
             there["metadata"]["managedFields"][0]["fieldsV1"] = Value::Object(left);

@@ -16,7 +16,7 @@ use resource_broker_planner::{
     plan::Marks,
     plan::{Action, CopyRelated, Existing, Guard, Plan, State},
     related,
-    snapshot::{Applied, Failure, Memory, Part, Record, Snapshot, Target, View, Written},
+    snapshot::{Applied, Failure, Memory, Part, Record, RefusedCopy, Snapshot, Target, View, Written},
     sweep::{self, SweepSnapshot},
 };
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ impl World {
     /// how many writes changed something.
     pub(crate) fn carry_out(&mut self, plan: &Plan, steps: usize) -> usize {
         self.note_judged(plan);
+        self.memory.reported.extend(plan.reported.iter().cloned());
         let mut writes = 0;
         for step in plan.steps.iter().take(steps) {
             let mut faults = Vec::new();
@@ -182,7 +183,9 @@ impl World {
                 self.release(target, uid, resource_version, keep)
             }
             Action::ApplyCopy { target, uid, body, asked } => self.apply_copy(target, uid.as_deref(), body, asked),
-            Action::PutStatus { target, uid, status, asked } => self.put_status(target, uid, status, asked),
+            Action::PutStatus { target, uid, status, beside, asked } => {
+                self.put_status(target, uid, status, beside.as_ref(), asked)
+            }
             Action::CopyRelated(request) => self.copy_related(request),
             Action::Delete { target, uid, guards } => {
                 self.guard(guards)?;
@@ -355,6 +358,15 @@ impl World {
         if there.as_ref().is_some_and(|there| !self.is_ours(there)) {
             self.wrongs.push(format!("{target} is somebody else's, and was changed"));
         }
+        if let Some(why) = self.providers.get(&target.cluster).and_then(|provider| provider.refuses.clone()) {
+            let generation = self.object.as_ref().and_then(|object| object["metadata"]["generation"].as_i64());
+            let message = format!("{}: {why}", target.cluster);
+            if uid.is_none() {
+                let refused = RefusedCopy { generation, message: message.clone() };
+                self.memory.refused_copies.insert(target.cluster.clone(), refused);
+            }
+            return Err(failed(Part::Copy, true, reason::INVALID, &message));
+        }
         let is_new = there.is_none();
         self.check_copy(target, is_new);
         let metadata = self.metadata(&target.name, target.namespace.as_deref());
@@ -374,6 +386,11 @@ impl World {
         let changed = there.as_ref() != Some(&applied);
         if changed {
             applied["metadata"]["resourceVersion"] = self.next().to_string().into();
+            let spec_changed = there.as_ref().is_some_and(|there| there["spec"] != applied["spec"]);
+            if spec_changed {
+                let generation = applied["metadata"]["generation"].as_i64().unwrap_or_default();
+                applied["metadata"]["generation"] = (generation + 1).into();
+            }
         }
         self.learn_applied(&target.cluster, asked, copy::content_digest(&object(&applied)));
         if is_new && self.assigned().is_none_or(|at| at == target.cluster) {
@@ -391,13 +408,16 @@ impl World {
         self.memory.applied.insert(at.clone(), Applied { asked: asked.into(), got, times, ago: Duration::ZERO });
     }
 
-    fn put_status(&mut self, target: &Target, uid: &str, status: &Value, asked: &str) -> Done {
+    fn put_status(&mut self, target: &Target, uid: &str, status: &Value, beside: Option<&Value>, asked: &str) -> Done {
         if !self.is_the_object(target) {
             self.wrongs.push(format!("a status of {target}"));
         }
         let version = self.next();
         let drops = self.drops_conditions;
         let there = self.object.as_mut().filter(|there| uid_of(there) == uid).ok_or(Fault::Again)?;
+        if beside.is_some_and(|beside| there["status"]["conditions"] != *beside) {
+            return Err(Fault::Again);
+        }
         let before = there["status"].clone();
         there["status"] = status.clone();
         if let Some(status) = there["status"].as_object_mut().filter(|_| drops) {
@@ -405,7 +425,10 @@ impl World {
         }
         let got = there["status"].clone();
         there["metadata"]["resourceVersion"] = version.to_string().into();
-        self.memory.status = Some(Written { asked: asked.into(), got: digest::of(&got) });
+        own_conditions(there, &before["conditions"]);
+        let same = self.memory.status.as_ref().filter(|last| last.asked == asked);
+        let times = same.map_or(1, |last| last.times + 1);
+        self.memory.status = Some(Written { asked: asked.into(), got: digest::of(&got), times, ago: Duration::ZERO });
         Ok(got != before)
     }
 
@@ -537,6 +560,29 @@ impl World {
         let kept = self.swept().into_iter().filter(|(_, plan)| plan.state == State::Blocked);
         kept.map(|(target, _)| target.cluster).collect()
     }
+}
+
+/// What an API server notes of whose the conditions are after the broker's write: those that it changed are the broker's.
+fn own_conditions(there: &mut Value, before: &Value) {
+    let key = |condition: &Value| format!("k:{}", json!({"type": condition["type"]}));
+    let entries = there["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let ours = |entry: &Value| entry["subresource"] == "status" && entry["manager"] == keys::FIELD_MANAGER;
+    let owned =
+        entries.iter().find(|entry| ours(entry)).map(|entry| entry["fieldsV1"]["f:status"]["f:conditions"].clone());
+    let before = before.as_array().cloned().unwrap_or_default();
+    let now = there["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let is_ours = |condition: &&Value| {
+        let was = owned.as_ref().is_some_and(|owned| !owned[key(condition)].is_null());
+        was || !before.contains(condition)
+    };
+    let fields: serde_json::Map<String, Value> =
+        now.iter().filter(is_ours).map(|condition| (key(condition), json!({".": {}}))).collect();
+    let entry = json!({
+        "manager": keys::FIELD_MANAGER, "operation": "Update", "subresource": "status",
+        "fieldsV1": {"f:status": {"f:conditions": fields}},
+    });
+    let others = entries.into_iter().filter(|entry| !ours(entry));
+    there["metadata"]["managedFields"] = others.chain([entry]).collect();
 }
 
 pub(super) fn failed(part: Part, invalid: bool, reason: &'static str, message: &str) -> Fault {
