@@ -98,11 +98,13 @@ pub(crate) fn follow(snapshot: &Snapshot, record: &Record) -> Option<Action> {
         let identity = snapshot.identities.get(&ClusterName::parse(cluster)?)?;
         Some((identity, identity.fingerprint.clone()?))
     };
+    let is_complete = record.spec.consumer.token.is_some();
     let brought = |recorded: &mut Option<String>, cluster: &str, is_seen: bool| {
         let Some((identity, fingerprint)) = now(cluster) else { return };
         let Identity { accepted, .. } = identity;
         let follows = match recorded {
-            None => is_seen,
+            // One of an earlier release is completed as a whole.
+            None => is_seen && is_complete,
             Some(recorded) => *recorded != fingerprint && accepted.contains(recorded),
         };
         if follows {

@@ -144,14 +144,18 @@ fn records_follow_a_cluster_that_was_accepted_and_nothing_else_happens_meanwhile
 }
 
 #[test]
-fn records_of_earlier_releases_learn_which_cluster_has_the_copy() {
+fn a_record_that_was_made_while_a_fingerprint_was_unknown_learns_which_cluster_has_the_copy() {
     let world = run(&[SERVED]);
-    let plan = planned(&world, |snapshot| identify(snapshot, &provider("nestor"), is("new")));
+    let known = |snapshot: &mut Snapshot| {
+        with_record(snapshot, |record| record.spec.consumer.token = Some("token".into()));
+        identify(snapshot, &provider("nestor"), is("new"));
+    };
+    let plan = planned(&world, known);
     let [spec] = recorded(&plan)[..] else { panic!("{plan:#?}") };
     assert_eq!(spec.provider.fingerprint.as_deref(), Some("new"));
     // Without the copy nothing says that it is the same cluster.
     let plan = planned(&world, |snapshot| {
-        identify(snapshot, &provider("nestor"), is("new"));
+        known(snapshot);
         let view = snapshot.providers.get_mut(&provider("nestor")).unwrap();
         view.copy = resource_broker_planner::snapshot::View::Absent;
     });
