@@ -135,6 +135,8 @@ pub struct Standing {
     pub named: ClusterName,
     /// What records call it; the same, unless it is a known cluster under a new name.
     pub name: ClusterName,
+    /// Whether `named` is not the name by which kubeconfigs are to call it.
+    pub is_renamed: bool,
     /// The kubeconfig.
     pub origin: String,
     /// Why it is not attached: a reason for a condition, and words for people.
@@ -274,7 +276,7 @@ impl Standing {
         if !self.attached && checks[0].ok {
             checks[0] = line(&self.named, "which cluster this is has not been read yet".to_owned());
         }
-        if self.attached && self.name != self.named {
+        if self.attached && self.is_renamed {
             checks.push(line(&self.named, self.renamed()));
         }
         checks
@@ -686,8 +688,13 @@ impl Keeper {
             }
             _ => {}
         }
+        let directory = self.directory.as_ref();
+        let source = |known_as: &ClusterName| {
+            directory.and_then(|directory| directory.clusters.get(known_as)?.spec.source.clone())
+        };
         if let Verdict::Serve { name: known_as, .. } = &entry.verdict
             && known_as != name
+            && source(known_as).as_ref() != Some(&name.name)
             && !matches!(&before, Verdict::Serve { name: before, .. } if before == known_as)
         {
             tracing::warn!(
@@ -789,11 +796,19 @@ impl Keeper {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
+    /// Whether kubeconfigs are to call the cluster of this name so.
+    fn is_called(&self, name: &ClusterName, called: &ClusterName) -> bool {
+        let known = self.directory.as_ref().and_then(|directory| directory.clusters.get(name));
+        let source = known.and_then(|known| known.spec.source.as_ref()).unwrap_or(&name.name);
+        *source == called.name
+    }
+
     fn standing(&self, named: &ClusterName, entry: &Entry) -> Standing {
         let link = entry.link.as_ref();
         let mut standing = Standing {
             named: named.clone(),
             name: named.clone(),
+            is_renamed: false,
             origin: entry.origin.clone(),
             refused: None,
             attached: false,
@@ -806,6 +821,7 @@ impl Keeper {
             Verdict::Serve { name, fingerprint, proven, warning } => {
                 let seat = self.seats.get(name).filter(|seat| seat.by == *named);
                 standing.name = name.clone();
+                standing.is_renamed = !self.is_called(name, named);
                 standing.attached = seat.is_some();
                 standing.fingerprint = fingerprint.clone().filter(|_| *proven);
                 standing.warning.clone_from(warning);

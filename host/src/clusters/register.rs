@@ -277,16 +277,12 @@ fn attached(name: &ClusterName, known: &BrokerCluster, standing: Option<&Standin
     match &standing.refused {
         Some((reason, why)) => Finding::no(reason, why.clone()),
         None if !standing.attached => Finding::no(reason::DETACHED, "it has not answered yet"),
-        None if is_called_otherwise(known, standing) => Finding::yes(reason::RENAMED, standing.renamed()),
+        None if standing.is_renamed => Finding::yes(reason::RENAMED, standing.renamed()),
         None => match &standing.warning {
             None => Finding::yes(reason::ATTACHED, format!("{name} is read and written")),
             Some(warning) => Finding::yes(reason::ATTACHED, warning.clone()),
         },
     }
-}
-
-fn is_called_otherwise(known: &BrokerCluster, standing: &Standing) -> bool {
-    standing.named.name != *known.spec.source.as_ref().unwrap_or(&known.spec.name)
 }
 
 fn changed(standing: Option<&Standing>) -> Finding {
@@ -331,6 +327,7 @@ mod tests {
         Standing {
             named: name(),
             name: name(),
+            is_renamed: false,
             origin: "/providers/a".into(),
             refused: None,
             attached,
@@ -404,11 +401,12 @@ mod tests {
     async fn what_is_the_matter_with_a_cluster_is_in_its_conditions() {
         let (mut directory, mut counted) = (Directory::default(), HashMap::new());
         settle(&mut directory, &[standing(true)], &mut counted);
-        let renamed = Standing { named: ClusterName::new(Role::Provider, "b"), ..standing(true) };
+        let named = ClusterName::new(Role::Provider, "b");
+        let renamed = Standing { named: named.clone(), is_renamed: true, ..standing(true) };
         settle(&mut directory, std::slice::from_ref(&renamed), &mut counted);
         assert_eq!(reason_of(&directory, ATTACHED), "True Renamed");
         change(&mut directory, |known| known.spec.source = Some("b".into()));
-        settle(&mut directory, &[renamed], &mut counted);
+        settle(&mut directory, &[Standing { named, ..standing(true) }], &mut counted);
         assert_eq!(reason_of(&directory, ATTACHED), "True Attached");
         change(&mut directory, |known| known.spec.source = None);
         let found = Some("kube-system:2".to_owned());

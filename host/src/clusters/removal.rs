@@ -74,19 +74,27 @@ impl Removal {
     /// Does what can be done now for `known`, which an administrator had removed. `standing` is what a kubeconfig names for it.
     pub(super) async fn go_on(&mut self, known: &BrokerCluster, standing: Option<&Standing>) -> Result<(), Stuck> {
         let name = ClusterName::new(known.spec.role, &known.spec.name);
+        // As long as it is attached, what is taken off is put on again.
+        if self.clusters.get(&name).is_some() {
+            return Ok(());
+        }
         self.records(&name).await?;
         let uid = known.metadata.uid.clone().unwrap_or_default();
         let cluster = standing.and_then(|standing| standing.cluster.as_ref()).filter(|it| it.is_proven());
         if let Some(cluster) = cluster
             && !self.cleaned.contains(&uid)
         {
-            match name.role {
+            let found = match name.role {
                 Role::Consumer => self.clean_consumer(cluster).await?,
                 Role::Provider => self.clean_provider(cluster).await?,
-                Role::Coordination | Role::Compute => {}
+                Role::Coordination | Role::Compute => 0,
+            };
+            // A pass that was under way may have put something there since: it is clean when nothing is found.
+            if found == 0 {
+                self.cleaned.insert(uid.clone());
+            } else {
+                tracing::info!(cluster = %name, objects = found, "took the broker's marks and finalizers off what is in the removed cluster");
             }
-            tracing::info!(cluster = %name, "took the broker's marks and finalizers off what is in the removed cluster");
-            self.cleaned.insert(uid.clone());
         }
         // As long as a kubeconfig names it, this record is what keeps it from being attached again.
         if standing.is_none() {
@@ -150,15 +158,16 @@ impl Removal {
         Ok(())
     }
 
-    /// Takes the marks off everything that this broker put at a provider.
-    async fn clean_provider(&self, cluster: &Arc<Cluster>) -> Result<(), Stuck> {
+    /// Takes the marks off everything that this broker put at a provider; of how many objects.
+    async fn clean_provider(&self, cluster: &Arc<Cluster>) -> Result<usize, Stuck> {
         let me = self.cache.me();
+        let mut found = 0;
         for resource in self.served(cluster, &self.kinds).await? {
             for object in self.list::<Object>(cluster, &resource.all(), "").await? {
                 let is_ours = object.annotation(keys::CONSUMER_CLUSTER).is_some()
                     && object.annotation(keys::BROKER) == me.as_deref();
                 if is_ours {
-                    self.strip(cluster, &resource, &object, COPY).await?;
+                    found += usize::from(self.strip(cluster, &resource, &object, COPY).await?);
                 }
             }
         }
@@ -166,18 +175,19 @@ impl Removal {
         match self.list::<Object>(cluster, &offers.all(), "").await {
             Ok(all) => {
                 for object in all {
-                    self.strip(cluster, &offers, &object, OFFER).await?;
+                    found += usize::from(self.strip(cluster, &offers, &object, OFFER).await?);
                 }
-                Ok(())
+                Ok(found)
             }
-            Err(Stuck::Request(error)) if error.is_not_found() => Ok(()),
+            Err(Stuck::Request(error)) if error.is_not_found() => Ok(found),
             Err(error) => Err(error),
         }
     }
 
-    /// Takes the marks off everything that this broker serves at a consumer.
-    async fn clean_consumer(&self, cluster: &Arc<Cluster>) -> Result<(), Stuck> {
+    /// Takes the marks off everything that this broker serves at a consumer; of how many objects.
+    async fn clean_consumer(&self, cluster: &Arc<Cluster>) -> Result<usize, Stuck> {
         let me = self.cache.me();
+        let mut found = 0;
         for resource in self.served(cluster, &self.kinds).await? {
             for object in self.list::<Object>(cluster, &resource.all(), "").await? {
                 let served_by = object.annotation(keys::SERVED_BY);
@@ -185,17 +195,18 @@ impl Removal {
                 // A copy of another broker's that is an order here keeps what makes it a copy.
                 let is_copy = object.annotation(keys::CONSUMER_CLUSTER).is_some();
                 if is_ours {
-                    self.strip(cluster, &resource, &object, if is_copy { ORDER_THAT_IS_A_COPY } else { ORDER }).await?;
+                    let marks = if is_copy { ORDER_THAT_IS_A_COPY } else { ORDER };
+                    found += usize::from(self.strip(cluster, &resource, &object, marks).await?);
                 }
             }
         }
         for resource in self.served(cluster, &self.related).await? {
             let selector = format!("labelSelector={}&", keys::RELATED_TO);
             for object in self.list::<Object>(cluster, &resource.all(), &selector).await? {
-                self.strip(cluster, &resource, &object, RELATED).await?;
+                found += usize::from(self.strip(cluster, &resource, &object, RELATED).await?);
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Those of some kinds that a cluster serves.
@@ -211,16 +222,17 @@ impl Removal {
         Ok(served)
     }
 
+    /// Takes marks off an object; whether it had any.
     async fn strip(
         &self,
         cluster: &Arc<Cluster>,
         resource: &Resource,
         object: &Object,
         marks: Marks,
-    ) -> Result<(), Stuck> {
-        let Some(change) = without(object, marks, self.cache.me().as_deref()) else { return Ok(()) };
+    ) -> Result<bool, Stuck> {
+        let Some(change) = without(object, marks, self.cache.me().as_deref()) else { return Ok(false) };
         let request = resource.patch(object.namespace(), object.name(), "", Patch::Merge, &change)?;
-        self.send(cluster, request).await
+        self.send(cluster, request).await.map(|()| true)
     }
 
     /// Sends a write. One that finds something else than was seen is left for the next time.
