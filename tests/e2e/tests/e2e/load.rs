@@ -166,15 +166,15 @@ async fn a_slow_provider_delays_nobody_else() -> TestResult {
     let waiting = WAITING + 1 - copies(&slow.widgets()).await?;
     println!("alone: {alone:?}; with {waiting} objects at a provider that takes {SLOWLY:?}: {beside:?}");
     assert!(waiting > WAITING / 4, "only {waiting} objects wait for the slow provider");
-    let [_, p50, last] = beside;
-    let bound = Duration::from_secs(1).max(alone[1] * 3);
-    assert!(p50 < bound, "half of them took {p50:?} and more, beside {:?} alone", alone[1]);
-    assert!(last < SLOWLY.max(alone[2] * 3), "one took {last:?}, beside {:?} alone", alone[2]);
+    let bound = |alone: Duration| Duration::from_secs(1).max(alone * 3);
+    assert!(beside[1] < bound(alone[1]), "half of them took {:?} and more, beside {:?} alone", beside[1], alone[1]);
+    // The first ones may meet passes that began before anybody knew how slow the other provider is.
+    assert!(beside[2] < bound(alone[2]), "a tenth took {:?} and more, beside {:?} alone", beside[2], alone[2]);
     drop(broker);
     Ok(())
 }
 
-/// How long it takes from an object's creation to its copy: the shortest, half of them, the longest.
+/// How long it takes from an object's creation to its copy: the shortest, half of them, nine of ten.
 async fn placing(pair: &Pair, prefix: &str) -> Result<[Duration; 3]> {
     let mut times = Vec::new();
     for number in 0..MEASURED {
@@ -191,7 +191,7 @@ async fn placing(pair: &Pair, prefix: &str) -> Result<[Duration; 3]> {
         times.push(started.elapsed());
     }
     times.sort();
-    Ok([times[0], times[MEASURED / 2], times[MEASURED - 1]])
+    Ok([times[0], times[MEASURED / 2], times[MEASURED * 9 / 10]])
 }
 
 /// Offers with long lists, and objects that none of them takes.
