@@ -300,7 +300,7 @@ fn check(name: &ClusterName, cluster: &Cluster) -> Check {
         }
         Health::Up => (true, String::new()),
         Health::Unknown => (false, "not asked yet".to_owned()),
-        Health::Refused => (false, "it does not know our credentials (401); renew its kubeconfig".to_owned()),
+        Health::Refused => (false, format!("it does not know our credentials (401): {}", cluster.how_to_be_known())),
         Health::Down { since, cause } => (false, format!("no answer since {since}: {cause}")),
     };
     let required = name.role == Role::Coordination;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use http::Request;
 use resource_broker_api::names::Gvk;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
     planner::snapshot::Shape,
     resource::{Resource, group_version_path},
-    transport::{Cluster, RequestError},
+    transport::{Cluster, RequestError, not_understood},
 };
 
 /// Why a kind could not be found.
@@ -22,7 +22,7 @@ pub enum DiscoveryError {
     NotServed(Gvk),
     /// The cluster served something else than a resource list.
     #[error("the list of resources in {0} cannot be read: {1}")]
-    Malformed(String, serde_json::Error),
+    Malformed(String, String),
     /// The kind's group or version cannot be part of a path.
     #[error("{0} cannot be asked for: {1}")]
     Name(Gvk, http::Error),
@@ -33,7 +33,11 @@ pub enum DiscoveryError {
 
 #[derive(Deserialize)]
 struct ResourceList {
-    resources: Vec<Listed>,
+    #[serde(default)]
+    kind: String,
+    /// Some API servers send null for none.
+    #[serde(default)]
+    resources: Option<Vec<Listed>>,
 }
 
 #[derive(Deserialize)]
@@ -50,11 +54,16 @@ pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Resource
         .request(get(gvk, &path)?)
         .await
         .map_err(|error| if error.is_not_found() { DiscoveryError::NotServed(gvk.clone()) } else { error.into() })?;
-    let list: ResourceList =
-        serde_json::from_slice(&reply.body).map_err(|error| DiscoveryError::Malformed(path.clone(), error))?;
-    let found = list.resources.iter().find(|listed| listed.kind == gvk.kind && !listed.name.contains('/'));
+    let list: ResourceList = parse(&path, &reply.body)?;
+    // A Status, say, under a good HTTP status.
+    if list.kind != "APIResourceList" {
+        let what = "the answer is no list of resources".to_owned();
+        return Err(DiscoveryError::Malformed(path, what));
+    }
+    let resources = list.resources.unwrap_or_default();
+    let found = resources.iter().find(|listed| listed.kind == gvk.kind && !listed.name.contains('/'));
     let found = found.ok_or_else(|| DiscoveryError::NotServed(gvk.clone()))?;
-    let status = list.resources.iter().any(|listed| listed.name == format!("{}/status", found.name));
+    let status = resources.iter().any(|listed| listed.name == format!("{}/status", found.name));
     let conditions = status && schema && has_conditions(cluster, gvk).await?;
     Ok(Resource {
         gvk: gvk.clone(),
@@ -62,6 +71,11 @@ pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Resource
         namespaced: found.namespaced,
         shape: Shape { status, conditions },
     })
+}
+
+fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, DiscoveryError> {
+    serde_json::from_slice(body)
+        .map_err(|error| DiscoveryError::Malformed(path.to_owned(), not_understood(body, &error)))
 }
 
 fn get(gvk: &Gvk, path: &str) -> Result<Request<Vec<u8>>, DiscoveryError> {
@@ -98,8 +112,7 @@ async fn published(cluster: &Cluster, gvk: &Gvk) -> Result<Option<bool>, Discove
         Err(error) if error.is_forbidden() => return Ok(Some(false)),
         Err(error) => return Err(error.into()),
     };
-    let document: Value =
-        serde_json::from_slice(&reply.body).map_err(|error| DiscoveryError::Malformed(path, error))?;
+    let document: Value = parse(&path, &reply.body)?;
     Ok(schema_has_conditions(&document, gvk))
 }
 
@@ -134,6 +147,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{metrics::Metrics, testing};
+
+    async fn found(status: u16, body: &'static str) -> Result<Resource, DiscoveryError> {
+        let cluster =
+            testing::cluster("provider#p", &Metrics::new(), move |_| async move { testing::answer(status, body) });
+        find(&cluster, &Gvk::new("g.io", "v1", "Thing"), false).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_list_of_resources_does_not_say_that_a_kind_is_not_served() {
+        for (body, what) in [
+            ("<html>hunter2</html>", "a web page"),
+            (r#"{"kind": "Status", "code": 503}"#, "no list of resources"),
+            (r#"{"kind": "APIResourceList", "resources": [{"na"#, "ends in the middle"),
+            (r#"{"kind": "APIResourceList", "resources": "hunter2"}"#, "not what a Kubernetes API server sends"),
+        ] {
+            let error = found(200, body).await.unwrap_err();
+            assert!(matches!(error, DiscoveryError::Malformed(..)), "{body}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(what) && !text.contains("hunter2"), "{body}: {text}");
+        }
+        for body in [r#"{"kind": "APIResourceList", "resources": null}"#, r#"{"kind": "APIResourceList"}"#] {
+            assert!(matches!(found(200, body).await, Err(DiscoveryError::NotServed(_))), "{body}");
+        }
+    }
 
     #[test]
     fn conditions_are_found_in_place_and_behind_references() {

@@ -79,7 +79,7 @@ impl Class {
                 500..=599 => Self::Server,
                 _ => Self::Client,
             },
-            Err(RequestError::Timeout { .. }) => Self::Timeout,
+            Err(RequestError::Timeout { .. } | RequestError::Slow { .. }) => Self::Timeout,
             Err(_) => Self::Network,
         }
     }

@@ -1,5 +1,10 @@
 //! Keeps one store as its cluster is: finds how the kind is served, lists it in pages, watches it, and starts anew
 //! where that ends. One task for each cluster and kind; what fails in one is a fact about that one.
+//!
+//! A watch that breaks goes on where it was. Before that it makes sure that the cluster is still in the state that it was
+//! in, or in a later one: an API server answers a watch from a version that it has not come to yet, and then shows nothing.
+
+mod pages;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,8 +17,9 @@ use resource_broker_api::{
     names::{Gvk, Role},
     object::Object,
 };
-use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
+
+use self::pages::{NoPage, Page, PageSize};
 
 use crate::{
     cache::{Cache, Dirty, State, StoreId, What, WorkKey, own},
@@ -21,13 +27,17 @@ use crate::{
     metrics::Metrics,
     queue::Queue,
     resource::{METADATA_LIST, METADATA_WATCH, Resource},
-    transport::{Cluster, EventError, Health, Limits, RequestError, events},
+    transport::{Cluster, EventError, Health, Limits, RequestError, Target, events, tame},
 };
 
 /// The most objects of one kind in one cluster: a server that never ends its list must not fill the memory.
 const MOST: usize = 1_000_000;
-/// Objects in one page of a list.
-const PAGE: usize = 500;
+/// How often in a row one page of a list is asked for where the API server is not up to it, before the list begins anew.
+const PAGE_TRIES: u32 = 5;
+/// How often in a row a watch that the API server fails to serve goes on where it was.
+const FAILED_RESUMES: u32 = 5;
+/// The shortest time between two looks at whether a cluster went back.
+const DOUBT_PAUSE: Duration = Duration::from_secs(5);
 /// A connection on which nothing came for so long is dead: API servers send a bookmark every minute.
 const SILENCE: Duration = Duration::from_secs(65);
 /// The shortest and the longest pause before something that failed is tried again.
@@ -44,6 +54,8 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_mins(2);
 const FORBIDDEN_THERE_PAUSE: (Duration, Duration) = (Duration::from_secs(8), FORBIDDEN_PAUSE);
 /// How much earlier than asked a watch may end.
 const SLACK: Duration = Duration::from_secs(5);
+/// A watch that was not ended for so long is one that is served.
+const HOLDS: Duration = Duration::from_secs(2);
 /// A watch that held for so long did well.
 const DID_WELL: Duration = Duration::from_secs(5);
 
@@ -78,8 +90,8 @@ enum Ended {
     Discovery(#[from] DiscoveryError),
     #[error(transparent)]
     Request(#[from] RequestError),
-    #[error("the list cannot be read: {0}")]
-    List(serde_json::Error),
+    #[error("{0}")]
+    NoPage(#[from] NoPage),
     #[error("the watch request cannot be made: {0}")]
     Http(#[from] http::Error),
     #[error("nothing came for {} s", SILENCE.as_secs())]
@@ -90,10 +102,26 @@ enum Ended {
     Expired,
     #[error("the list has more than {MOST} objects")]
     TooMany,
+    #[error(
+        "{0} alone is larger than {bytes} bytes, and nothing of its kind can be read as long as it is there: make it smaller, or \
+         delete it",
+        bytes = Limits::PAGE.max_body
+    )]
+    Giant(String),
     #[error("the API server ended the watch before its time")]
     Early,
-    #[error("the API server ended the watch: {code} {message}")]
-    Refused { code: u16, message: String },
+    #[error(
+        "its versions went back, from {seen} to {shown}: it was restored from a backup, or another cluster answers in its \
+         place; it is read anew"
+    )]
+    WentBack { seen: u64, shown: u64 },
+    #[error(
+        "it shows {0}, which was not there at that version before: it was restored from a backup, or another cluster answers \
+         in its place; it is read anew"
+    )]
+    Belied(String),
+    #[error("its kubeconfig names another server now; it is read anew")]
+    Moved,
 }
 
 impl Ended {
@@ -106,23 +134,51 @@ impl Ended {
         )
     }
 
-    fn code(&self) -> Option<u16> {
+    fn request(&self) -> Option<&RequestError> {
         match self {
-            Self::Discovery(DiscoveryError::Request(error)) | Self::Request(error) => {
-                error.code().map(|code| code.as_u16())
-            }
-            Self::Refused { code, .. } => Some(*code),
+            Self::Discovery(DiscoveryError::Request(error)) | Self::Request(error) => Some(error),
             _ => None,
         }
     }
 
-    /// Whether the connection alone is at fault: the watch can go on where it was.
+    fn code(&self) -> Option<u16> {
+        let request = self.request().filter(|error| !error.is_unauthorized());
+        request.and_then(RequestError::code).map(|code| code.as_u16())
+    }
+
+    /// Whether the connection or the server's state alone is at fault: the watch can go on where it was.
     fn is_interruption(&self) -> bool {
         match self {
             Self::Silent | Self::Stream(EventError::Broken(_)) => true,
-            Self::Request(error) => error.code().is_none(),
+            Self::Request(error) => error.is_passing() || error.is_unauthorized(),
             _ => false,
         }
+    }
+
+    /// Whether nothing came any more: another cluster may be there now.
+    fn is_silence(&self) -> bool {
+        self.is_interruption() && self.request().is_none_or(|error| error.code().is_none())
+    }
+
+    /// Whether the server answers, and fails: that may be because of the version.
+    fn is_failure(&self) -> bool {
+        self.code().is_some_and(|code| code >= 500 && ![503, 504].contains(&code))
+    }
+
+    /// How long the API server wants to be left alone.
+    fn retry_in(&self) -> Duration {
+        let asked = match self.request() {
+            // Whether it answers again is seen without waiting.
+            Some(RequestError::Down { .. } | RequestError::Unproven { .. }) | None => None,
+            Some(error) => error.retry_in(),
+        };
+        // Whoever was refused at one moment does not come back at one moment.
+        asked.unwrap_or_default().mul_f64(rand::rng().random_range(1.0..1.25))
+    }
+
+    /// Whether what the store holds may be of another cluster, or of a state that is over.
+    fn is_distrust(&self) -> bool {
+        matches!(self, Self::WentBack { .. } | Self::Belied(_) | Self::Moved | Self::NoPage(NoPage::Opaque(_)))
     }
 
     /// What the store's readers are told.
@@ -136,28 +192,14 @@ impl Ended {
     }
 }
 
-#[derive(Deserialize)]
-struct Page {
-    metadata: PageMeta,
-    /// API servers send null for none.
-    items: Option<Vec<Object>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PageMeta {
-    resource_version: String,
-    #[serde(rename = "continue")]
-    next: Option<String>,
-}
-
 impl Watch {
     /// Runs until it is dropped. Its store is open, and whoever closes it ends this.
     pub async fn run(self) {
         let mut failures: u32 = 0;
         let mut known = false;
+        let mut pages = PageSize::default();
         loop {
-            let ended = match self.keep(&mut failures).await {
+            let ended = match self.keep(&mut failures, &mut pages).await {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             };
@@ -170,11 +212,19 @@ impl Watch {
             failures += 1;
             if is_normal && matches!(ended, Ended::Expired | Ended::Early) {
                 tracing::debug!(store = %self.id, reason = %ended, "listing again");
+                self.cache.unfollowed(&self.id, Some(ended.to_string()));
             } else {
                 self.report(&ended, &state, &mut known);
-                self.mark(state);
+                self.mark(&ended, state);
             }
-            self.rest(pause).await;
+            if matches!(ended, Ended::WentBack { .. } | Ended::Belied(_)) {
+                self.cluster.suspect();
+            }
+            self.rest(pause, ended.retry_in()).await;
+            if ended.is_distrust() {
+                // What another cluster shows is not taken in before it is known who it is.
+                self.cluster.proven().await;
+            }
         }
     }
 
@@ -197,10 +247,15 @@ impl Watch {
         }
     }
 
-    /// A store that was read once stays believed while the cluster does not answer: its objects are still there.
-    fn mark(&self, state: State) {
-        let keeps = matches!(state, State::Failing(_)) && self.cache.is_synced(&self.id);
-        if !keeps {
+    /// A store that was read once stays believed while the cluster does not answer: its objects are still there. It does not
+    /// where the cluster shows that they may not be.
+    fn mark(&self, ended: &Ended, state: State) {
+        let why = ended.to_string();
+        if ended.is_distrust() {
+            enqueue(&self.queue, self.cache.distrust(&self.id, why));
+        } else if matches!(state, State::Failing(_)) && self.cache.is_synced(&self.id) {
+            self.cache.unfollowed(&self.id, Some(why));
+        } else {
             enqueue(&self.queue, self.cache.state(&self.id, state));
         }
     }
@@ -218,8 +273,11 @@ impl Watch {
         pause.mul_f64(rand::rng().random_range(0.75..1.25))
     }
 
-    /// Waits, but no longer than until the cluster answers again or has new credentials, or somebody calls.
-    async fn rest(&self, pause: Duration) {
+    /// Waits, at least for as long as the API server asks for, and then no longer than until the cluster answers again or has
+    /// new credentials, or somebody calls.
+    async fn rest(&self, pause: Duration, at_least: Duration) {
+        sleep(at_least).await;
+        let pause = pause.saturating_sub(at_least);
         let mut health = self.cluster.health();
         let mut client = self.cluster.watch_client();
         let call = self.cache.call(&self.id);
@@ -238,36 +296,81 @@ impl Watch {
     }
 
     /// Lists and watches until something goes wrong.
-    async fn keep(&self, failures: &mut u32) -> Result<std::convert::Infallible, Ended> {
+    async fn keep(&self, failures: &mut u32, pages: &mut PageSize) -> Result<std::convert::Infallible, Ended> {
+        // What changes from here on is noticed.
+        let (moves, mut client) = (self.cluster.moves(), self.cluster.watch_client());
+        let doubt = self.cache.doubt(&self.id);
         let resource = self.resource().await?;
         self.cache.discovered(&self.id, resource.clone());
         let started = Instant::now();
-        let mut version = self.list(&resource).await?;
+        let mut version = self.list(&resource, pages).await?;
         tracing::debug!(store = %self.id, took_ms = started.elapsed().as_millis(), "listed");
-        let mut client = self.cluster.watch_client();
+        let mut is_sure = true;
+        let mut failed_resumes = 0;
         loop {
             let now = client.borrow_and_update().clone();
+            if self.cluster.moves() != moves {
+                return Err(Ended::Moved);
+            }
             let started = Instant::now();
+            let follow = async {
+                if !is_sure {
+                    self.make_sure(&resource, version).await?;
+                }
+                self.follow(now, &resource, &mut version).await
+            };
             tokio::select! {
-                ended = self.follow(now, &resource, &mut version) => {
+                ended = follow => {
                     if started.elapsed() >= DID_WELL {
                         *failures = 0;
+                        failed_resumes = 0;
                     }
-                    match ended {
-                        Ok(()) => {}
-                        Err(error) if error.is_interruption() => {
-                            tracing::debug!(store = %self.id, %error, "the watch broke; going on where it was");
-                            *failures += 1;
-                            self.cluster.suspect();
-                            self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
-                            self.rest(self.pause(&State::Starting, *failures)).await;
-                        }
-                        Err(ended) => return Err(ended),
+                    let Err(ended) = ended else {
+                        is_sure = true;
+                        continue;
+                    };
+                    failed_resumes += u32::from(ended.is_failure());
+                    if !ended.is_interruption() || failed_resumes > FAILED_RESUMES {
+                        return Err(ended);
                     }
+                    tracing::debug!(store = %self.id, error = %ended, "the watch broke; going on where it was");
+                    self.cache.unfollowed(&self.id, Some(ended.to_string()));
+                    *failures += 1;
+                    if ended.is_silence() {
+                        self.cluster.suspect();
+                    }
+                    self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
+                    self.rest(self.pause(&State::Starting, *failures), ended.retry_in()).await;
                 }
                 // New credentials: the watch goes on with them.
                 _ = client.changed() => {}
+                () = async { sleep(DOUBT_PAUSE).await; doubt.notified().await } => {
+                    tracing::debug!(store = %self.id, "an answer does not fit what was seen; looking whether the cluster went back");
+                }
             }
+            is_sure = false;
+        }
+    }
+
+    /// Whether the cluster is in the state of `version`, or in a later one of the same history.
+    async fn make_sure(&self, resource: &Resource, version: u64) -> Result<(), Ended> {
+        let page = self.page(resource, 1, None, METADATA_LIST).await?.0;
+        self.is_later(page.version)?;
+        if page.version < version {
+            return Err(Ended::WentBack { seen: version, shown: page.version });
+        }
+        let belies = |object: &&Object| self.cache.is_belied_by(&self.id, object, version);
+        match page.items.iter().find(belies) {
+            Some(object) => Err(Ended::Belied(name_of(object))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a version is none that the cluster has left behind.
+    fn is_later(&self, version: u64) -> Result<(), Ended> {
+        match self.cache.newest(&self.id).filter(|&seen| version < seen) {
+            Some(seen) => Err(Ended::WentBack { seen, shown: version }),
+            None => Ok(()),
         }
     }
 
@@ -317,35 +420,94 @@ impl Watch {
     }
 
     /// Lists everything in pages into the store; returns the version to watch from.
-    async fn list(&self, resource: &Resource) -> Result<String, Ended> {
+    async fn list(&self, resource: &Resource, pages: &mut PageSize) -> Result<u64, Ended> {
         let mut objects = Vec::new();
         let mut next: Option<String> = None;
+        let mut failures = 0;
         let accept = if self.is_metadata() { METADATA_LIST } else { "application/json" };
         loop {
-            let mut path = format!("{}limit={PAGE}", self.path(resource));
-            if let Some(token) = &next {
-                path.push_str("&continue=");
-                path.push_str(token);
-            }
-            let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
-            let reply = self.cluster.request_within(request, Limits::PAGE).await;
-            let reply = reply.map_err(|error| if error.is_gone() { Ended::Expired } else { error.into() })?;
-            let page: Page = serde_json::from_slice(&reply.body).map_err(Ended::List)?;
-            objects.extend(page.items.unwrap_or_default());
-            next = page.metadata.next.filter(|token| !token.is_empty());
+            let limit = pages.limit();
+            let page = match self.page(resource, limit, next.as_deref(), accept).await {
+                Ok((page, bytes)) => {
+                    pages.came(page.items.len(), bytes);
+                    page
+                }
+                Err(ended) => {
+                    let is_large = matches!(ended.request(), Some(RequestError::TooLarge { .. }));
+                    let is_slow =
+                        matches!(ended.request(), Some(RequestError::Slow { .. } | RequestError::Timeout { .. }));
+                    if (is_large || is_slow) && pages.shrink() {
+                        tracing::debug!(store = %self.id, limit, error = %ended, "asking for fewer at once");
+                        continue;
+                    }
+                    if is_large {
+                        return Err(self.giant(resource, next.as_deref(), ended).await);
+                    }
+                    failures += 1;
+                    // What was listed until now need not be listed again.
+                    let goes_on = next.is_some() && ended.is_interruption() && failures < PAGE_TRIES;
+                    if !goes_on {
+                        return Err(ended);
+                    }
+                    self.rest(self.pause(&State::Starting, failures), ended.retry_in()).await;
+                    continue;
+                }
+            };
+            failures = 0;
+            objects.extend(page.items);
             if objects.len() > MOST {
                 return Err(Ended::TooMany);
             }
+            next = page.next;
             if next.is_none() {
-                let version = page.metadata.resource_version;
+                self.is_later(page.version)?;
+                let version = page.version.to_string();
                 enqueue(&self.queue, self.cache.listed(&self.id, &version, objects));
-                return Ok(version);
+                return Ok(page.version);
             }
         }
     }
 
+    /// One page of a list, and how many bytes it has.
+    async fn page(
+        &self,
+        resource: &Resource,
+        limit: usize,
+        next: Option<&str>,
+        accept: &str,
+    ) -> Result<(Page, usize), Ended> {
+        let mut path = format!("{}limit={limit}", self.path(resource));
+        if let Some(token) = next {
+            path.push_str("&continue=");
+            path.push_str(token);
+        }
+        let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
+        let target = Target::of(self.cluster.name(), &request);
+        let reply = self.cluster.request_within(request, Limits::PAGE).await;
+        let expired = |error: RequestError| if error.is_gone() { Ended::Expired } else { error.into() };
+        let reply = reply.map_err(expired)?;
+        match pages::read(&reply.body, &resource.gvk) {
+            Ok(page) => Ok((page, reply.body.len())),
+            Err(NoPage::Status { code, reason, message }) => {
+                Err(expired(RequestError::from_status(target, code, &reason, &message, None)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why a page of one object is too large.
+    async fn giant(&self, resource: &Resource, next: Option<&str>, ended: Ended) -> Ended {
+        match self.page(resource, 1, next, METADATA_LIST).await {
+            Ok((page, _)) => match page.items.as_slice() {
+                [object] => Ended::Giant(name_of(object)),
+                _ => ended,
+            },
+            Err(_) => ended,
+        }
+    }
+
     /// Follows changes until the API server ends the watch in its time, every few minutes.
-    async fn follow(&self, client: kube::Client, resource: &Resource, version: &mut String) -> Result<(), Ended> {
+    async fn follow(&self, client: kube::Client, resource: &Resource, version: &mut u64) -> Result<(), Ended> {
         // Where it was left another cluster may be now.
         self.cluster.proven().await;
         // Each watch ends at a time of its own, so that they do not all come back at once.
@@ -357,38 +519,62 @@ impl Watch {
         );
         let accept = if self.is_metadata() { METADATA_WATCH } else { "application/json" };
         let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
+        let target = Target::of(self.cluster.name(), &request);
+        let failed = |error: RequestError| {
+            if error.is_gone() { Ended::Expired } else { self.cluster.refused_a_watch(error).into() }
+        };
         let stream = timeout(SILENCE, events::<Object>(&self.id.cluster, client, request));
-        let stream = stream
-            .await
-            .map_err(|_| Ended::Silent)?
-            .map_err(|error| if error.is_gone() { Ended::Expired } else { error.into() })?;
+        let stream = stream.await.map_err(|_| Ended::Silent)?.map_err(failed)?;
         pin_mut!(stream);
+        let mut is_followed = false;
         loop {
-            let Some(event) = timeout(SILENCE, stream.next()).await.map_err(|_| Ended::Silent)? else {
+            let patience = if is_followed { SILENCE } else { HOLDS };
+            let event = match timeout(patience, stream.next()).await {
+                Err(_) if is_followed => return Err(Ended::Silent),
+                Err(_) => {
+                    is_followed = true;
+                    self.cache.unfollowed(&self.id, None);
+                    continue;
+                }
+                Ok(event) => event,
+            };
+            let Some(event) = event else {
                 // An API server ends the watches of a kind whose CRD changes: it may be served differently now.
                 let in_time = started.elapsed() + SLACK >= Duration::from_secs(seconds);
                 return if in_time { Ok(()) } else { Err(Ended::Early) };
             };
-            match event.map_err(Ended::Stream)? {
+            let event = event.map_err(Ended::Stream)?;
+            if !is_followed && !matches!(event, WatchEvent::Error(_)) {
+                is_followed = true;
+                self.cache.unfollowed(&self.id, None);
+            }
+            match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    object.resource_version().clone_into(version);
+                    *version = pages::number(object.resource_version())?.max(*version);
                     enqueue(&self.queue, self.cache.seen(&self.id, object));
                 }
                 WatchEvent::Deleted(object) => {
-                    object.resource_version().clone_into(version);
+                    *version = pages::number(object.resource_version())?.max(*version);
                     enqueue(&self.queue, self.cache.deleted(&self.id, &object));
                 }
                 WatchEvent::Bookmark(bookmark) => {
-                    *version = bookmark.metadata.resource_version;
-                    self.cache.seen_to(&self.id, version);
+                    let seen = bookmark.metadata.resource_version;
+                    *version = pages::number(&seen)?.max(*version);
+                    self.cache.seen_to(&self.id, &seen);
                 }
-                WatchEvent::Error(status) if status.code == 410 => return Err(Ended::Expired),
                 WatchEvent::Error(status) => {
-                    return Err(Ended::Refused { code: status.code, message: status.message });
+                    let wait = status.details.as_ref().map(|details| details.retry_after_seconds);
+                    let error = RequestError::from_status(target, status.code, &status.reason, &status.message, wait);
+                    return Err(failed(error));
                 }
             }
         }
     }
+}
+
+fn name_of(object: &Object) -> String {
+    let namespace = object.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    tame(&format!("{namespace}{}", object.name()))
 }
 
 /// Kinds that need no discovery.
@@ -402,81 +588,8 @@ fn known(gvk: &Gvk) -> Option<Resource> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-    use crate::testing::{answer, cluster, scope};
-
-    /// A consumer that answers each list with `status` and `body`, and what its store is said to be after a minute.
-    async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String> {
-        let metrics = Metrics::new();
-        let cluster = cluster("consumer#c", &metrics, move |_| async move { answer(status, body) });
-        let secrets = Gvk::new("", "v1", "Secret");
-        let cache = Arc::new(Cache::new(scope(vec![], vec![secrets.clone()])));
-        cache.attach(cluster.name());
-        let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
-        cache.open(&id);
-        let watch = Watch {
-            id,
-            cluster,
-            namespace: "broker".into(),
-            cache: cache.clone(),
-            queue: Arc::new(Queue::new()),
-            metrics,
-        };
-        assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
-        cache.states().into_iter().find_map(|(_, why)| why)
-    }
-
-    /// A store of a kind that its cluster does not serve, the cache, and how often the cluster has been asked for it.
-    fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
-        let (metrics, asked) = (Metrics::new(), Arc::new(AtomicUsize::new(0)));
-        let server = {
-            let asked = asked.clone();
-            move |_| {
-                asked.fetch_add(1, Ordering::Relaxed);
-                async move { answer(404, "{}") }
-            }
-        };
-        let cluster = cluster("compute#compute", &metrics, server);
-        let cache = Arc::new(Cache::new(scope(vec![], vec![])));
-        cache.attach(cluster.name());
-        let id = StoreId { cluster: cluster.name().clone(), what: what(Gvk::new("batch", "v1", "Jobb")) };
-        cache.open(&id);
-        let queue = Arc::new(Queue::new());
-        (Watch { id, cluster, namespace: "n".into(), cache: cache.clone(), queue, metrics }, cache, asked)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_kind_that_compute_does_not_serve_is_asked_for_ever_less_often() {
-        for (what, at_most) in [(What::Stage as fn(Gvk) -> What, 30), (What::Mirrors, 30), (What::Kind, 1000)] {
-            let (watch, _, asked) = unserved(what);
-            assert!(timeout(Duration::from_hours(1), watch.run()).await.is_err());
-            let asked = asked.load(Ordering::Relaxed);
-            assert!((at_most / 3..at_most).contains(&asked), "{asked} times in an hour");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_is_called_asks_at_once_but_not_all_the_time() {
-        let (watch, cache, asked) = unserved(What::Stage);
-        let id = watch.id.clone();
-        let watching = tokio::spawn(watch.run());
-        sleep(Duration::from_hours(1)).await;
-        let before = asked.load(Ordering::Relaxed);
-        for _ in 0..100 {
-            cache.call(&id).notify_one();
-            sleep(Duration::from_millis(100)).await;
-        }
-        let more = asked.load(Ordering::Relaxed) - before;
-        assert!((9..=11).contains(&more), "{more} times in ten seconds");
-        watching.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_first_list_that_never_comes_to_its_end_is_told() {
-        let gone = r#"{"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}"#;
-        assert_eq!(state_after_a_minute(410, gone).await.as_deref(), Some("the resource version is too old"));
-    }
-}
+mod lies;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;

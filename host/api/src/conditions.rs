@@ -110,6 +110,8 @@ pub mod reason {
     pub const INVALID: &str = "Invalid";
     /// `Synced` is false: the broker may not do at a cluster what it has to; the message says what.
     pub const FORBIDDEN: &str = "Forbidden";
+    /// `Synced` is false: a cluster does not know the broker's credentials (401); the message says how to mend that.
+    pub const CREDENTIALS_REFUSED: &str = "CredentialsRefused";
     /// `Synced` is false: a cluster did not answer, or not well.
     pub const CLUSTER_UNAVAILABLE: &str = "ClusterUnavailable";
     /// `Synced` is false: a write did not succeed; the message says which and why. It is tried again.

@@ -75,6 +75,7 @@ pub(super) fn fault(error: &RequestError, part: Part) -> Fault {
         return failed(part, reason::WRITE_FAILED, message, error.category());
     }
     let reason = match error.category() {
+        "denied" if error.is_unauthorized() => reason::CREDENTIALS_REFUSED,
         "denied" => reason::FORBIDDEN,
         "invalid" => reason::INVALID,
         "timeout" | "network" | "down" | "server" | "throttled" => reason::CLUSTER_UNAVAILABLE,
@@ -154,6 +155,29 @@ mod tests {
             };
             assert_eq!((failure.reason, failure.invalid), expected, "{code} {message}");
             assert_eq!(retry_in, None, "it is tried again after a pause that grows");
+        }
+    }
+
+    #[test]
+    fn credentials_that_are_not_known_are_not_a_right_that_is_missing() {
+        let cluster = ClusterName::new(Role::Provider, "p");
+        let request = http::Request::patch("/apis/g/v1/namespaces/n/as/a").body(()).unwrap();
+        for (code, message, expected) in [
+            (StatusCode::UNAUTHORIZED, "Unauthorized", reason::CREDENTIALS_REFUSED),
+            // What a client certificate that is not known comes to.
+            (
+                StatusCode::FORBIDDEN,
+                r#"as.g is forbidden: User \"system:anonymous\" cannot"#,
+                reason::CREDENTIALS_REFUSED,
+            ),
+            (StatusCode::FORBIDDEN, r#"as.g is forbidden: User \"broker\" cannot"#, reason::FORBIDDEN),
+        ] {
+            let body = format!(r#"{{"message": "{message}"}}"#);
+            let headers = http::HeaderMap::new();
+            let error =
+                RequestError::from_answer(transport::Target::of(&cluster, &request), code, &headers, body.as_bytes());
+            let Fault::Failed { failure, .. } = fault(&error, Part::Copy) else { panic!("{error}") };
+            assert_eq!(failure.reason, expected, "{message}");
         }
     }
 

@@ -116,6 +116,19 @@ impl Cache {
         dirty
     }
 
+    /// What a store holds is of another cluster, or of a state that the cluster was set back from, until it is listed again.
+    pub fn distrust(&self, id: &StoreId, why: String) -> Dirty {
+        let mut inner = self.lock();
+        let mut dirty = Dirty::default();
+        let Some(store) = inner.stores.get_mut(id) else { return dirty };
+        if store.distrust(why) {
+            inner.all_after_state(id, &mut dirty);
+        }
+        drop(inner);
+        self.settled.notify_waiters();
+        dirty
+    }
+
     /// A watch listed everything.
     pub fn listed(&self, id: &StoreId, version: &str, objects: Vec<Object>) -> Dirty {
         let mut inner = self.lock();

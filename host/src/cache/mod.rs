@@ -43,6 +43,7 @@ pub use migrations::Compute;
 pub use moves::Reservation;
 pub use plugins::{PluginsView, Unread};
 pub use store::State;
+pub(crate) use store::is_version;
 use {migrations::Migrations, moves::Moves, store::Store};
 
 /// What a watch shows.
@@ -297,12 +298,42 @@ impl Cache {
         self.lock().stores.get(id).is_some_and(|store| matches!(store.state(), State::NotServed(_)))
     }
 
-    /// Every store with why it cannot be believed; `None` where it can. Ordered by name.
+    /// Every store with what is wrong with it: it cannot be believed, or has not been followed for a while. Ordered by name.
     pub fn states(&self) -> Vec<(StoreId, Option<String>)> {
         let inner = self.lock();
-        let mut states: Vec<_> = inner.stores.iter().map(|(id, store)| (id.clone(), store.why_unread())).collect();
+        let mut states: Vec<_> = inner.stores.iter().map(|(id, store)| (id.clone(), store.complaint())).collect();
         states.sort();
         states
+    }
+
+    /// The newest version that a store has seen, where all that it has seen is of one history.
+    pub fn newest(&self, id: &StoreId) -> Option<u64> {
+        self.lock().stores.get(id).and_then(Store::newest)
+    }
+
+    /// Whether an object that a cluster shows belies the store, which has seen everything up to `version`.
+    pub fn is_belied_by(&self, id: &StoreId, object: &Object, version: u64) -> bool {
+        self.lock().stores.get(id).is_some_and(|store| store.is_belied_by(object, version))
+    }
+
+    /// The names of a store's objects, with their versions.
+    #[cfg(test)]
+    pub(crate) fn shown(&self, id: &StoreId) -> BTreeMap<String, u64> {
+        let inner = self.lock();
+        let objects = inner.stores.get(id).into_iter().flat_map(Store::iter);
+        objects.map(|((_, name), object)| (name.clone(), object.revision())).collect()
+    }
+
+    /// What a store's watch is asked by to make sure that the cluster is still in the state that the store shows.
+    pub fn doubt(&self, id: &StoreId) -> Arc<Notify> {
+        self.lock().stores.get(id).map(|store| store.doubt.clone()).unwrap_or_default()
+    }
+
+    /// A store is believed and not followed now, for this reason; `None`: it is followed.
+    pub fn unfollowed(&self, id: &StoreId, why: Option<String>) {
+        if let Some(store) = self.lock().stores.get_mut(id) {
+            store.unfollowed(why);
+        }
     }
 
     /// Waits until no store is in its first list any more.

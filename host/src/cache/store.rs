@@ -14,8 +14,17 @@ use crate::{planner::snapshot::View, resource::Resource};
 /// How long a cache may be unread before that is told on objects: start-up is no failure.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The answer to a write of ours is not older than this: its request waits for a turn and for the answer for ten seconds each,
+/// and is sent after the first.
+const LATE: Duration = Duration::from_secs(15);
+
 /// Namespace (empty for cluster-wide kinds) and name.
 pub(super) type Place = (String, String);
+
+/// Whether a resourceVersion is a number, so that it can be compared.
+pub(crate) fn is_version(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok()
+}
 
 /// The place of an object.
 pub(super) fn place(namespace: Option<&str>, name: &str) -> Place {
@@ -52,11 +61,20 @@ pub(super) struct Store {
     pub(super) resource: Option<Resource>,
     /// Asks a watch that waits for its next try to make it soon.
     pub(super) call: Arc<Notify>,
+    /// Asks its watch to make sure that the cluster is still in the state that the store shows.
+    pub(super) doubt: Arc<Notify>,
     state: State,
     since: Instant,
+    /// Why a store that can be believed is not followed now, and since when.
+    unfollowed: Option<(Instant, String)>,
+    /// What it holds is of another cluster, or of a state that the cluster was set back from: the next list is all there is.
+    distrusted: bool,
     objects: HashMap<Place, Held>,
     /// The newest version that lists, events and bookmarks showed; our own writes do not count.
     seen_to: u64,
+    /// A version that was seen longer ago than [`LATE`], and one that will be: with when it was.
+    long_seen: u64,
+    soon_long_seen: (u64, Instant),
     /// UIDs whose end we caused ourselves: older events of theirs may still come.
     ended: HashSet<String>,
 }
@@ -74,10 +92,15 @@ impl Store {
         Self {
             resource: None,
             call: Arc::default(),
+            doubt: Arc::default(),
             state: State::Starting,
             since: Instant::now(),
+            unfollowed: None,
+            distrusted: false,
             objects: HashMap::new(),
             seen_to: 0,
+            long_seen: 0,
+            soon_long_seen: (0, Instant::now()),
             ended: HashSet::new(),
         }
     }
@@ -120,6 +143,46 @@ impl Store {
         }
     }
 
+    /// Says why the store is not followed now, although what it shows is believed; `None`: it is followed.
+    pub(super) fn unfollowed(&mut self, why: Option<String>) {
+        self.unfollowed = why.map(|why| match self.unfollowed.take() {
+            Some((since, _)) => (since, why),
+            None => (Instant::now(), why),
+        });
+    }
+
+    /// What is wrong with it, for people: it cannot be believed, or has not been followed for a while.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let lasts = |(since, _): &&(Instant, String)| since.elapsed() >= PATIENCE;
+        let stale = || {
+            let (_, why) = self.unfollowed.as_ref().filter(lasts)?;
+            Some(format!("{why}; what it showed before is still believed"))
+        };
+        self.why_unread().or_else(stale)
+    }
+
+    /// What the store holds may not be what its cluster holds, whatever the versions say. Nothing is concluded from it until
+    /// it has been listed again.
+    pub(super) fn distrust(&mut self, why: String) -> bool {
+        self.distrusted = true;
+        self.set_state(State::Failing(why))
+    }
+
+    /// The newest version that the cluster has shown, where all that it has shown is of one history.
+    pub(super) fn newest(&self) -> Option<u64> {
+        (!self.distrusted).then_some(self.seen_to)
+    }
+
+    /// Whether an object that the cluster shows belies the store, which has seen everything up to `version`.
+    pub(super) fn is_belied_by(&self, object: &Object, version: u64) -> bool {
+        if object.revision() > version || self.ended.contains(object.uid()) {
+            return false;
+        }
+        let held = self.get(&place(object.namespace(), object.name()));
+        // Our own writes may be ahead.
+        held.is_none_or(|held| held.uid() != object.uid() || held.revision() < object.revision())
+    }
+
     /// Why the store cannot be believed, and whether that is to be told: a right that is missing does not come by itself, and
     /// anything else has to last.
     pub(super) fn unread(&self) -> Option<(String, bool)> {
@@ -153,11 +216,15 @@ impl Store {
     /// Takes a whole list of `version` in. Our own writes that are newer stay: the watch that follows brings them. A list
     /// that is older than what was seen before is of a restored cluster, and all is as it says.
     pub(super) fn replace(&mut self, version: u64, objects: Vec<Object>) -> Vec<Change> {
-        let rewound = version < self.seen_to;
+        let rewound = std::mem::take(&mut self.distrusted) || version < self.seen_to;
         let mut before = std::mem::take(&mut self.objects);
         let mut changes = Vec::new();
         self.ended.clear();
         self.seen_to = version;
+        if rewound {
+            self.long_seen = 0;
+            self.soon_long_seen = (version, Instant::now());
+        }
         for object in objects {
             let place = place(object.namespace(), object.name());
             let old = before.remove(&place).map(|held| held.object);
@@ -184,6 +251,16 @@ impl Store {
     /// The watch has shown everything up to this version.
     pub(super) fn seen_to(&mut self, version: u64) {
         self.seen_to = self.seen_to.max(version);
+        self.long_seen();
+    }
+
+    /// A version that was seen before any write was sent whose answer may still come.
+    fn long_seen(&mut self) -> u64 {
+        if self.soon_long_seen.1.elapsed() >= LATE {
+            self.long_seen = self.soon_long_seen.0;
+            self.soon_long_seen = (self.seen_to, Instant::now());
+        }
+        self.long_seen
     }
 
     /// Takes in an object that the watch shows.
@@ -195,10 +272,19 @@ impl Store {
         self.put(object, false)
     }
 
-    /// Takes in what the API server answered to our own write.
+    /// Takes in what the API server answered to our own write. Where that cannot be of the state that the store shows, the
+    /// watch is asked to look: versions that go back are those of a cluster that was restored, or of another one.
     pub(super) fn wrote(&mut self, object: Object) -> Option<Change> {
+        let long_seen = self.long_seen();
         let held = self.objects.get(&place(object.namespace(), object.name()));
         let is_held = held.is_some_and(|held| held.object.uid() == object.uid());
+        let went_back = match held.filter(|_| is_held).map(|held| held.object.revision()) {
+            Some(held) => object.revision() < held && held <= long_seen,
+            None => self.is_synced() && object.revision() <= long_seen,
+        };
+        if went_back || !is_version(object.resource_version()) {
+            self.doubt.notify_one();
+        }
         // The watch has been there already, and showed its end.
         if !is_held && object.revision() <= self.seen_to {
             return None;

@@ -381,7 +381,7 @@ async fn a_kubeconfig_that_makes_no_client_is_a_problem_of_its_own() {
     let mut house = House::new(&[("bad.kubeconfig", &plugin), ("one.kubeconfig", &at("one"))]).await;
     assert_eq!(*house.attached().await.name(), house.name("one.kubeconfig"));
     let problems = house.problems(|problems| !problems.is_empty()).await;
-    assert!(problems[0].what.contains("its credential plugin could not be started"), "{problems:?}");
+    assert!(problems[0].what.contains("its credential plugin /no/such/plugin could not be started"), "{problems:?}");
     house.put("bad.kubeconfig", &at("bad"));
     assert_eq!(*house.attached().await.name(), house.name("bad.kubeconfig"));
 }

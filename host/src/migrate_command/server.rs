@@ -170,7 +170,10 @@ impl Server {
                 let colon = if message.is_empty() { "" } else { ": " };
                 anyhow!("{at} answers {} {reason}{colon}{message}", code.as_u16())
             }
-            RequestError::TooLarge { .. } | RequestError::Throttled { .. } | RequestError::Unproven { .. } => {
+            RequestError::TooLarge { .. }
+            | RequestError::Slow { .. }
+            | RequestError::Throttled { .. }
+            | RequestError::Unproven { .. } => {
                 anyhow!("{at}: {error}")
             }
         }

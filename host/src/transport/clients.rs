@@ -3,46 +3,78 @@
 use std::{error::Error, time::Duration};
 
 use http::{HeaderName, HeaderValue};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Config, client::AuthError};
 
-use super::error::tame;
+use super::{
+    error::tame,
+    plugin::{self, PLUGIN_TIMEOUT, Resolved},
+};
 
 /// How long making a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest silence in a watch. API servers send a bookmark about once a minute.
 const WATCH_SILENCE: Duration = Duration::from_secs(65);
-/// How long a credential plugin may take.
-const PLUGIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long reading the files that a kubeconfig names may take: one may be on a disk that does not answer.
+const FILES_TIMEOUT: Duration = Duration::from_secs(20);
 /// How we introduce ourselves in API servers' audit logs.
 const USER_AGENT: &str = concat!("resource-broker/", env!("CARGO_PKG_VERSION"));
 
 /// Why no client could be made from a kubeconfig.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
-    /// Certificates, keys, proxy or credential plugin are not usable.
+    /// Certificates, keys or proxy are not usable.
     #[error("{0}")]
     Unusable(String),
-    /// The credential plugin did not come back.
-    #[error("its credential plugin did not answer within {} s; run it by hand to see what it waits for", PLUGIN_TIMEOUT.as_secs())]
-    PluginTimeout,
+    /// The files that it names could not be read in time.
+    #[error("the files that it names could not be read within {} s", FILES_TIMEOUT.as_secs())]
+    FilesTimeout,
+    /// The credential plugin did not come back, and was killed.
+    #[error(
+        "its credential plugin {command} did not answer within {} s and was killed; run it by hand to see what it waits for",
+        PLUGIN_TIMEOUT.as_secs()
+    )]
+    PluginTimeout {
+        /// The program.
+        command: String,
+    },
+    /// The credential plugin gave no credentials.
+    #[error("its credential plugin {command} {what}; run it by hand to see more")]
+    Plugin {
+        /// The program.
+        command: String,
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// The two clients of a cluster.
 pub(super) struct Clients {
     pub(super) watch: Client,
     pub(super) requests: Client,
+    /// What they are made from: what a credential plugin gave is in it.
+    pub(super) resolved: Option<Config>,
+    /// When the credentials end, where a plugin said so.
+    pub(super) expires: Option<Timestamp>,
 }
 
-/// Makes both clients. Nothing is sent, but a credential plugin named in the kubeconfig runs.
+/// Makes both clients. Nothing is sent, but a credential plugin named in the kubeconfig runs once.
 pub(super) async fn make(config: Config) -> Result<Clients, ClientError> {
-    // A plugin is run with blocking calls.
+    let Resolved { config, expires } = plugin::resolve(config).await?;
+    let (watch, requests) = again(config.clone()).await?;
+    Ok(Clients { watch, requests, resolved: Some(config), expires })
+}
+
+/// Makes both clients, for watches and for requests, from a configuration that needs no plugin.
+pub(super) async fn again(config: Config) -> Result<(Client, Client), ClientError> {
+    // Certificates and token files are read with blocking calls.
     let made = tokio::task::spawn_blocking(move || {
         let watch = Client::try_from(settings(config.clone(), Some(WATCH_SILENCE)))?;
         let requests = Client::try_from(settings(config, None))?;
-        Ok(Clients { watch, requests })
+        Ok((watch, requests))
     });
-    match tokio::time::timeout(PLUGIN_TIMEOUT, made).await {
-        Err(_) => Err(ClientError::PluginTimeout),
+    match tokio::time::timeout(FILES_TIMEOUT, made).await {
+        Err(_) => Err(ClientError::FilesTimeout),
         Ok(Err(_)) => Err(ClientError::Unusable("making its client was interrupted".to_owned())),
         Ok(Ok(made)) => made.map_err(|error: kube::Error| ClientError::Unusable(describe(&error))),
     }

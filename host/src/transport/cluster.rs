@@ -1,13 +1,16 @@
 //! One cluster as the broker sees it: its name, its clients, how it fares, and the way to ask it something.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use resource_broker_api::names::ClusterName;
@@ -22,6 +25,8 @@ use super::{
     error::{RequestError, Target},
     limiter::Limiter,
     pace::Pace,
+    plugin,
+    renewal::Renewal,
 };
 use crate::metrics::{Class, Metrics};
 
@@ -38,8 +43,11 @@ impl Limits {
     /// For one object.
     pub const OBJECT: Self = Self { timeout: Duration::from_secs(10), max_body: 16 << 20 };
     /// For a page of a list, which may hold hundreds of large objects.
-    pub const PAGE: Self = Self { timeout: Duration::from_secs(30), max_body: 128 << 20 };
+    pub const PAGE: Self = Self { timeout: Duration::from_secs(30), max_body: 64 << 20 };
 }
+
+/// An answer of which so much came is under way, and is not that of a server that does not answer.
+const UNDER_WAY: usize = 64 << 10;
 
 /// A good answer (2xx).
 #[derive(Clone, Debug)]
@@ -57,7 +65,7 @@ pub enum Health {
     Unknown,
     /// It answers.
     Up,
-    /// It answers, but does not know our credentials (401).
+    /// It answers, but does not know our credentials (401). See [`Cluster::how_to_be_known`].
     Refused,
     /// It does not answer.
     Down {
@@ -85,6 +93,11 @@ pub struct Cluster {
     name: ClusterName,
     /// What clients are made from; `None` where they were given ready-made and are never renewed.
     config: Mutex<Option<kube::Config>>,
+    /// The same with what a credential plugin gave.
+    resolved: Mutex<Option<kube::Config>>,
+    renewal: Renewal,
+    /// How often the kubeconfig came to name another server.
+    moves: AtomicU64,
     watch: watch::Sender<Client>,
     requests: Mutex<Client>,
     health: watch::Sender<Health>,
@@ -112,15 +125,20 @@ impl Cluster {
     /// A cluster reached as `config` says. Asks it once, in the background, whether it answers.
     pub async fn connect(name: ClusterName, config: kube::Config, metrics: Metrics) -> Result<Arc<Self>, ClientError> {
         let clients = clients::make(config.clone()).await?;
+        let is_renewable = is_renewable(&config);
         let cluster = Self::assemble(name, Some(config), clients, metrics);
         cluster.keep_probing(Duration::ZERO);
+        if is_renewable {
+            cluster.renewal.begin(cluster.me.clone());
+        }
         Ok(cluster)
     }
 
     /// A cluster behind ready-made clients, one for watches and one for requests: how a test puts a model of an API
     /// server in its place.
     pub fn from_clients(name: ClusterName, watch: Client, requests: Client, metrics: Metrics) -> Arc<Self> {
-        Self::assemble(name, None, clients::Clients { watch, requests }, metrics)
+        let clients = clients::Clients { watch, requests, resolved: None, expires: None };
+        Self::assemble(name, None, clients, metrics)
     }
 
     fn assemble(
@@ -130,9 +148,14 @@ impl Cluster {
         metrics: Metrics,
     ) -> Arc<Self> {
         metrics.cluster_up(&name, false);
+        let renewal = Renewal::default();
+        renewal.came(clients.expires);
         Arc::new_cyclic(|me| Self {
             name,
             config: Mutex::new(config),
+            resolved: Mutex::new(clients.resolved),
+            renewal,
+            moves: AtomicU64::new(0),
             watch: watch::Sender::new(clients.watch),
             requests: Mutex::new(clients.requests),
             health: watch::Sender::new(Health::Unknown),
@@ -229,8 +252,11 @@ impl Cluster {
     /// The same connection under another name.
     pub(crate) fn under(&self, name: ClusterName) -> Arc<Self> {
         let config = lock(&self.config).clone();
-        let clients = clients::Clients { watch: self.watch.borrow().clone(), requests: lock(&self.requests).clone() };
-        let cluster = Self::assemble(name, config, clients, self.metrics.clone());
+        let is_renewable = config.as_ref().is_some_and(is_renewable);
+        let cluster = Self::assemble(name, config, self.clients(), self.metrics.clone());
+        if is_renewable {
+            cluster.renewal.begin(cluster.me.clone());
+        }
         cluster.set_health(self.health.borrow().clone());
         cluster.keep_probing(Duration::ZERO);
         cluster
@@ -244,9 +270,14 @@ impl Cluster {
     /// Takes the clients of another connection to the same cluster.
     pub(crate) fn adopt(&self, other: &Self) {
         let config = lock(&other.config).clone();
-        *lock(&self.config) = config;
-        *lock(&self.requests) = lock(&other.requests).clone();
-        self.watch.send_replace(other.watch.borrow().clone());
+        let before = std::mem::replace(&mut *lock(&self.config), config.clone());
+        if before.zip(config.as_ref()).is_some_and(|(before, now)| names_another_server(&before, now)) {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+        self.install(other.clients());
+        if config.as_ref().is_some_and(is_renewable) {
+            self.renewal.begin(self.me.clone());
+        }
         lock(&self.breaker).answered();
         let health = other.health.borrow().clone();
         self.set_health(health);
@@ -295,18 +326,109 @@ impl Cluster {
 
     /// Takes new credentials or a new address. Requests under way end with the old ones.
     pub(crate) async fn rotate(&self, config: kube::Config) -> Result<(), ClientError> {
+        let _one = self.renewal.one.lock().await;
         let clients = clients::make(config.clone()).await?;
-        *lock(&self.config) = Some(config);
-        *lock(&self.requests) = clients.requests;
-        self.watch.send_replace(clients.watch);
-        let was_down = lock(&self.breaker).answered();
+        let is_renewable = is_renewable(&config);
+        let before = lock(&self.config).replace(config.clone());
+        if before.is_some_and(|before| names_another_server(&before, &config)) {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
         // What was true of the old address says nothing about the new one.
         self.set_health(Health::Unknown);
+        self.install(clients);
+        let was_down = lock(&self.breaker).answered();
         if was_down {
             tracing::debug!(cluster = %self.name, "new credentials: asking again at once");
         }
+        if is_renewable {
+            self.renewal.begin(self.me.clone());
+        }
         self.keep_probing(Duration::ZERO);
         Ok(())
+    }
+
+    fn clients(&self) -> clients::Clients {
+        clients::Clients {
+            watch: self.watch.borrow().clone(),
+            requests: lock(&self.requests).clone(),
+            resolved: lock(&self.resolved).clone(),
+            expires: self.renewal.expires(),
+        }
+    }
+
+    fn install(&self, clients: clients::Clients) {
+        self.renewal.came(clients.expires);
+        *lock(&self.resolved) = clients.resolved;
+        *lock(&self.requests) = clients.requests;
+        self.watch.send_replace(clients.watch);
+    }
+
+    pub(super) fn renewal(&self) -> &Renewal {
+        &self.renewal
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        *self.health.borrow() == Health::Refused
+    }
+
+    /// Gets new credentials from the same kubeconfig; whether they are any good.
+    pub(super) async fn renew(&self) -> bool {
+        let _one = self.renewal.one.lock().await;
+        let Some(config) = lock(&self.config).clone() else { return true };
+        let clients = match clients::make(config).await {
+            Ok(clients) => clients,
+            Err(error) => {
+                if self.renewal.failed(&error.to_string()) {
+                    tracing::warn!(cluster = %self.name, %error, "no new credentials; asking for them again");
+                }
+                return false;
+            }
+        };
+        self.install(clients);
+        // Only those whom the API server knows may read this one.
+        let Ok(request) = Request::get("/api").body(Vec::new()) else { return false };
+        let outcome = self.exchange(request, Limits::OBJECT).await;
+        let is_good = !outcome.as_ref().is_err_and(RequestError::is_unauthorized);
+        tracing::debug!(cluster = %self.name, is_good, "new credentials from the same kubeconfig");
+        is_good
+    }
+
+    /// As if the kubeconfig came to name another server.
+    #[cfg(test)]
+    pub(crate) fn points_at(&self, client: Client) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        self.has_credentials(client);
+    }
+
+    /// As if the kubeconfig had new credentials.
+    #[cfg(test)]
+    pub(crate) fn has_credentials(&self, client: Client) {
+        *lock(&self.requests) = client.clone();
+        self.watch.send_replace(client);
+    }
+
+    /// How often the kubeconfig came to name another server: what was read of the one before says nothing of this one.
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// What is to be done about credentials that the API server does not know.
+    pub fn how_to_be_known(&self) -> String {
+        if let Some(trouble) = self.renewal.trouble() {
+            return format!("{trouble}; it is tried again by itself");
+        }
+        let config = lock(&self.config);
+        let user = config.as_ref().map(|config| &config.auth_info);
+        if let Some(plugin) = user.and_then(plugin::plugin_of) {
+            return format!(
+                "what its credential plugin {} gives is not known there; the plugin is asked again by itself",
+                plugin::name_of(plugin)
+            );
+        }
+        if let Some(file) = user.and_then(|user| user.token_file.as_ref().filter(|_| user.token.is_none())) {
+            return format!("the token in {file} is not known there; the file is read again by itself");
+        }
+        "renew the credentials in its kubeconfig, which is then taken by itself".to_owned()
     }
 
     /// When the credentials in the clients end, in seconds since 1970, where a plugin said so.
@@ -328,8 +450,12 @@ impl Cluster {
         let started = Instant::now();
         // A page of a list may take its time.
         let under_way = (limits == Limits::OBJECT).then(|| self.pace.begin());
-        let outcome = match timeout(limits.timeout, send(client, request, limits.max_body, &target)).await {
-            Ok(outcome) => outcome,
+        let came = AtomicUsize::new(0);
+        let outcome = match timeout(limits.timeout, send(client, request, limits.max_body, &target, &came)).await {
+            Ok(outcome) => outcome.map_err(|error| self.with_a_way_out(error)),
+            Err(_) if came.load(Ordering::Relaxed) >= UNDER_WAY => {
+                Err(RequestError::Slow { target: target.clone(), after: limits.timeout })
+            }
             Err(_) => Err(RequestError::Timeout { target: target.clone(), after: limits.timeout }),
         };
         drop(under_way);
@@ -338,10 +464,33 @@ impl Cluster {
         outcome
     }
 
+    /// An error that says what to do, where the API server's words do not.
+    fn with_a_way_out(&self, error: RequestError) -> RequestError {
+        match error {
+            RequestError::Api { target, reason, retry_after, .. } if error.is_unauthorized() => {
+                let message = self.how_to_be_known();
+                RequestError::Api { target, code: StatusCode::UNAUTHORIZED, reason, message, retry_after }
+            }
+            other => other,
+        }
+    }
+
+    /// Takes in what a watch was answered, which does not go through [`Self::request`].
+    pub(crate) fn refused_a_watch(&self, error: RequestError) -> RequestError {
+        if error.is_unauthorized() {
+            self.note_answer(Health::Refused);
+            self.renewal.refused();
+        }
+        self.with_a_way_out(error)
+    }
+
     fn learn(&self, outcome: &Result<Reply, RequestError>) {
         match outcome {
             Err(error @ (RequestError::Timeout { .. } | RequestError::Network { .. })) => self.note_silence(error),
-            Err(RequestError::Api { code: StatusCode::UNAUTHORIZED, .. }) => self.note_answer(Health::Refused),
+            Err(error) if error.is_unauthorized() => {
+                self.note_answer(Health::Refused);
+                self.renewal.refused();
+            }
             _ => self.note_answer(Health::Up),
         }
     }
@@ -428,12 +577,24 @@ impl Cluster {
     }
 
     async fn renew_requests_client(&self) {
-        let Some(config) = lock(&self.config).clone() else { return };
-        match clients::make(config).await {
-            Ok(clients) => *lock(&self.requests) = clients.requests,
+        let Some(config) = lock(&self.resolved).clone() else { return };
+        match clients::again(config).await {
+            Ok((_, requests)) => *lock(&self.requests) = requests,
             Err(error) => tracing::warn!(cluster = %self.name, %error, "no new client; the old one is used"),
         }
     }
+}
+
+/// Whether other credentials may come out of the same kubeconfig.
+fn is_renewable(config: &kube::Config) -> bool {
+    plugin::plugin_of(&config.auth_info).is_some() || config.auth_info.token_file.is_some()
+}
+
+fn names_another_server(one: &kube::Config, other: &kube::Config) -> bool {
+    one.cluster_url != other.cluster_url
+        || one.root_cert != other.root_cert
+        || one.tls_server_name != other.tls_server_name
+        || one.proxy_url != other.proxy_url
 }
 
 async fn send(
@@ -441,19 +602,22 @@ async fn send(
     request: Request<Vec<u8>>,
     max_body: usize,
     target: &Arc<Target>,
+    came: &AtomicUsize,
 ) -> Result<Reply, RequestError> {
     let network = |cause| RequestError::Network { target: target.clone(), cause };
     let answer = client.send(request.map(kube::client::Body::from)).await.map_err(|error| network(describe(&error)))?;
-    let (parts, body) = answer.into_parts();
-    let body = match Limited::new(body, max_body).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
+    let (parts, mut rest) = answer.into_parts();
+    let mut body = BytesMut::new();
+    while let Some(frame) = rest.frame().await {
+        let Ok(data) = frame.map_err(|error| network(describe(&error)))?.into_data() else { continue };
+        if body.len() + data.len() > max_body {
             return Err(RequestError::TooLarge { target: target.clone(), limit: max_body });
         }
-        Err(error) => return Err(network(describe(error.as_ref()))),
-    };
+        body.extend_from_slice(&data);
+        came.store(body.len(), Ordering::Relaxed);
+    }
     if parts.status.is_success() {
-        return Ok(Reply { status: parts.status, body });
+        return Ok(Reply { status: parts.status, body: body.freeze() });
     }
     Err(RequestError::from_answer(target.clone(), parts.status, &parts.headers, &body))
 }

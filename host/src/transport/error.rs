@@ -12,6 +12,9 @@ const MAX_MESSAGE: usize = 512;
 /// The longest `Retry-After` that is believed: a server must not park us for a day.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// Whom an API server takes us for whose credentials it does not know.
+const NOBODY: &str = "User \"system:anonymous\"";
+
 /// What a request wants, as people and metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verb {
@@ -134,6 +137,14 @@ pub enum RequestError {
         /// How long was waited.
         after: Duration,
     },
+    /// A large answer was under way and did not come to its end in time. A write has taken effect.
+    #[error("{target}: the answer came too slowly and was not read to its end within {} s", after.as_secs())]
+    Slow {
+        /// Where the request went.
+        target: Arc<Target>,
+        /// How long was waited.
+        after: Duration,
+    },
     /// The connection could not be made or broke. A write may have taken effect.
     #[error("{target}: {cause}")]
     Network {
@@ -201,7 +212,7 @@ impl RequestError {
                 500..=599 => "server",
                 _ => "api",
             },
-            Self::Timeout { .. } => "timeout",
+            Self::Timeout { .. } | Self::Slow { .. } => "timeout",
             Self::Network { .. } => "network",
             Self::TooLarge { .. } => "too_large",
             Self::Down { .. } | Self::Unproven { .. } => "down",
@@ -214,6 +225,7 @@ impl RequestError {
         match self {
             Self::Api { target, .. }
             | Self::Timeout { target, .. }
+            | Self::Slow { target, .. }
             | Self::Network { target, .. }
             | Self::TooLarge { target, .. } => &target.cluster,
             Self::Down { cluster, .. } | Self::Throttled { cluster, .. } | Self::Unproven { cluster, .. } => cluster,
@@ -264,12 +276,33 @@ impl RequestError {
 
     /// 403: our credentials do not allow it.
     pub fn is_forbidden(&self) -> bool {
-        self.code() == Some(StatusCode::FORBIDDEN)
+        self.code() == Some(StatusCode::FORBIDDEN) && !self.is_unauthorized()
     }
 
-    /// 401: our credentials are not known there.
+    /// Whether the server is not up to it now, and nothing is wrong with what was asked.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Api { code, .. } => {
+                code.is_server_error() || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(code)
+            }
+            Self::TooLarge { .. } => false,
+            Self::Timeout { .. }
+            | Self::Slow { .. }
+            | Self::Network { .. }
+            | Self::Down { .. }
+            | Self::Throttled { .. }
+            | Self::Unproven { .. } => true,
+        }
+    }
+
+    /// 401: our credentials are not known there. A client certificate that is not known makes us nobody instead, who may
+    /// do nothing.
     pub fn is_unauthorized(&self) -> bool {
-        self.code() == Some(StatusCode::UNAUTHORIZED)
+        match self {
+            Self::Api { code: StatusCode::UNAUTHORIZED, .. } => true,
+            Self::Api { code: StatusCode::FORBIDDEN, message, .. } => message.contains(NOBODY),
+            _ => false,
+        }
     }
 
     /// 410: the resource version or continue token is too old; list again.
@@ -284,7 +317,7 @@ impl RequestError {
             Self::Down { retry_in, .. } | Self::Throttled { retry_in, .. } | Self::Unproven { retry_in, .. } => {
                 Some(*retry_in)
             }
-            Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => None,
+            Self::Timeout { .. } | Self::Slow { .. } | Self::Network { .. } | Self::TooLarge { .. } => None,
         }
     }
 
@@ -292,7 +325,7 @@ impl RequestError {
     pub fn may_have_taken_effect(&self) -> bool {
         match self {
             Self::Api { code, .. } => code.is_server_error() && !self.is_refused_content(),
-            Self::Timeout { .. } | Self::Network { .. } | Self::TooLarge { .. } => true,
+            Self::Timeout { .. } | Self::Slow { .. } | Self::Network { .. } | Self::TooLarge { .. } => true,
             Self::Down { .. } | Self::Throttled { .. } | Self::Unproven { .. } => false,
         }
     }
@@ -312,6 +345,16 @@ impl RequestError {
             .map_or_else(|| code.canonical_reason().unwrap_or("Unknown").to_owned(), |reason| tame(&reason));
         let message = status.message.map(|message| tame(&in_order(point_of(&message)))).unwrap_or_default();
         Self::Api { target, code, reason, message, retry_after: retry_after(headers) }
+    }
+
+    /// The error that a Status in place of what was asked for stands for.
+    pub(crate) fn from_status(target: Arc<Target>, code: u16, reason: &str, message: &str, wait: Option<u32>) -> Self {
+        let code = StatusCode::from_u16(code).ok().filter(|code| !code.is_success());
+        let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let reason = if reason.is_empty() { code.canonical_reason().unwrap_or("Unknown") } else { reason };
+        let retry_after =
+            wait.filter(|&wait| wait > 0).map(|wait| Duration::from_secs(wait.into()).min(MAX_RETRY_AFTER));
+        Self::Api { target, code, reason: tame(reason), message: tame(point_of(message)), retry_after }
     }
 }
 
@@ -362,6 +405,23 @@ fn begins_cause(part: &str) -> bool {
         path.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '<')
             && path.chars().all(|c| c.is_ascii_alphanumeric() || "._-[]<>/()\"".contains(c))
     })
+}
+
+/// What is wrong with an answer that was to be JSON of some kind and is not. Nothing of the answer is in it.
+pub(crate) fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
+    let begin = body.trim_ascii_start();
+    if begin.is_empty() {
+        return "the answer is empty".to_owned();
+    }
+    if begin.starts_with(b"<") {
+        return "the answer is a web page: is there a proxy or a login page in front of the API server?".to_owned();
+    }
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Eof => "the answer ends in the middle".to_owned(),
+        serde_json::error::Category::Syntax => format!("the answer is no JSON (line {line}, column {column})"),
+        _ => format!("the answer is not what a Kubernetes API server sends (line {line}, column {column})"),
+    }
 }
 
 /// A stranger's text made fit for a condition or a log line: one line, printable, short.

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::{
     clients::describe,
     cluster::Limits,
-    error::{RequestError, Target},
+    error::{RequestError, Target, not_understood},
 };
 
 /// The longest line in bytes after decompression: what one object may have when it is read by itself.
@@ -33,8 +33,8 @@ pub enum EventError {
         limit: usize,
     },
     /// Not an event.
-    #[error("an event cannot be read: {0}")]
-    Garbled(serde_json::Error),
+    #[error("an event of the watch cannot be read: {0}")]
+    Garbled(String),
 }
 
 /// Begins a watch at `cluster`; `request` is one for events. The stream ends when the server ends the watch, and after the
@@ -64,7 +64,9 @@ where
     stream::unfold(Some(lines), async |lines| {
         let mut lines = lines?;
         let event = match lines.next().await? {
-            Ok(line) => serde_json::from_slice(&line).map_err(EventError::Garbled),
+            Ok(line) => {
+                serde_json::from_slice(&line).map_err(|error| EventError::Garbled(not_understood(&line, &error)))
+            }
             Err(error) => Err(error),
         };
         let rest = event.is_ok().then_some(lines);

@@ -13,8 +13,11 @@ mod error;
 mod events;
 mod limiter;
 mod pace;
+mod plugin;
+mod renewal;
 
 pub use clients::ClientError;
 pub use cluster::{Cluster, Health, Limits, Reply};
 pub use error::{RequestError, Target, Verb};
+pub(crate) use error::{not_understood, tame};
 pub use events::{EventError, events};

@@ -1,0 +1,70 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::testing::{answer, cluster, scope};
+
+/// A consumer that answers each list with `status` and `body`, and what its store is said to be after a minute.
+async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String> {
+    let metrics = Metrics::new();
+    let cluster = cluster("consumer#c", &metrics, move |_| async move { answer(status, body) });
+    let secrets = Gvk::new("", "v1", "Secret");
+    let cache = Arc::new(Cache::new(scope(vec![], vec![secrets.clone()])));
+    cache.attach(cluster.name());
+    let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
+    cache.open(&id);
+    let watch =
+        Watch { id, cluster, namespace: "broker".into(), cache: cache.clone(), queue: Arc::new(Queue::new()), metrics };
+    assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
+    cache.states().into_iter().find_map(|(_, why)| why)
+}
+
+/// A store of a kind that its cluster does not serve, the cache, and how often the cluster has been asked for it.
+fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
+    let (metrics, asked) = (Metrics::new(), Arc::new(AtomicUsize::new(0)));
+    let server = {
+        let asked = asked.clone();
+        move |_| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            async move { answer(404, "{}") }
+        }
+    };
+    let cluster = cluster("compute#compute", &metrics, server);
+    let cache = Arc::new(Cache::new(scope(vec![], vec![])));
+    cache.attach(cluster.name());
+    let id = StoreId { cluster: cluster.name().clone(), what: what(Gvk::new("batch", "v1", "Jobb")) };
+    cache.open(&id);
+    let queue = Arc::new(Queue::new());
+    (Watch { id, cluster, namespace: "n".into(), cache: cache.clone(), queue, metrics }, cache, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_compute_does_not_serve_is_asked_for_ever_less_often() {
+    for (what, at_most) in [(What::Stage as fn(Gvk) -> What, 30), (What::Mirrors, 30), (What::Kind, 1000)] {
+        let (watch, _, asked) = unserved(what);
+        assert!(timeout(Duration::from_hours(1), watch.run()).await.is_err());
+        let asked = asked.load(Ordering::Relaxed);
+        assert!((at_most / 3..at_most).contains(&asked), "{asked} times in an hour");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_called_asks_at_once_but_not_all_the_time() {
+    let (watch, cache, asked) = unserved(What::Stage);
+    let id = watch.id.clone();
+    let watching = tokio::spawn(watch.run());
+    sleep(Duration::from_hours(1)).await;
+    let before = asked.load(Ordering::Relaxed);
+    for _ in 0..100 {
+        cache.call(&id).notify_one();
+        sleep(Duration::from_millis(100)).await;
+    }
+    let more = asked.load(Ordering::Relaxed) - before;
+    assert!((9..=11).contains(&more), "{more} times in ten seconds");
+    watching.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_list_that_never_comes_to_its_end_is_told() {
+    let gone = r#"{"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}"#;
+    assert_eq!(state_after_a_minute(410, gone).await.as_deref(), Some("the resource version is too old"));
+}
