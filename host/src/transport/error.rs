@@ -379,7 +379,7 @@ fn in_order(message: &str) -> String {
         let mut causes: Vec<String> = Vec::new();
         for part in list.split(", ") {
             match causes.last_mut() {
-                Some(last) if !begins_cause(part) => {
+                Some(last) if is_open(last) || !begins_cause(part) => {
                     last.push_str(", ");
                     last.push_str(part);
                 }
@@ -396,6 +396,12 @@ fn in_order(message: &str) -> String {
         return format!("{head}errors: {}", causes.join(", "));
     }
     message.to_owned()
+}
+
+/// Whether a text ends inside quotes.
+fn is_open(text: &str) -> bool {
+    let escaped = text.matches("\\\"").count();
+    !(text.matches('"').count() - escaped).is_multiple_of(2)
 }
 
 /// Whether a part of a list begins with the path of a field, as a cause does.
