@@ -245,7 +245,7 @@ impl Apply {
         if let (Err(error), Some(namespace)) = (&applied, &target.namespace)
             && lacks_namespace(error, namespace)
         {
-            self.make_namespace(target, namespace).await?;
+            self.make_namespace(target, namespace, &body).await?;
             applied = self.try_apply(target, &body, force).await?;
         }
         let object = match applied {
@@ -269,11 +269,20 @@ impl Apply {
         Ok(cluster.request(request.map_err(|error| unaddressable(target, &error, Part::Copy))?).await)
     }
 
-    async fn make_namespace(&self, target: &Target, namespace: &str) -> Result<(), Fault> {
+    /// Makes the namespace of the copy `body`, marked as this broker's, and as one consumer's where it is for that one alone.
+    async fn make_namespace(&self, target: &Target, namespace: &str, copy: &Value) -> Result<(), Fault> {
         let cluster = self.cluster_to_change(target, Part::Copy)?;
         let namespaces =
             Resource { namespaced: false, ..Resource::known(Gvk::new("core", "v1", "Namespace"), "namespaces") };
-        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let marks = &copy["metadata"]["annotations"];
+        let mut body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        if let Some(broker) = marks[keys::BROKER].as_str() {
+            body["metadata"]["labels"] = json!({keys::MADE_BY: broker});
+        }
+        if marks[keys::CONSUMER_NAMESPACE].is_string() {
+            let of = [keys::CONSUMER_CLUSTER, keys::CONSUMER_NAMESPACE].map(|mark| (mark, marks[mark].clone()));
+            body["metadata"]["annotations"] = of.into_iter().collect();
+        }
         let request = namespaces.create(None, &body).map_err(|error| unaddressable(target, &error, Part::Copy))?;
         match cluster.request(request).await {
             Ok(_) => {

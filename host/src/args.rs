@@ -21,7 +21,7 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches};
 use kube::core::GroupVersionKind;
-use resource_broker_api::names::{ClusterName, Role};
+use resource_broker_api::names::{ClusterName, Gvk, Role};
 
 use self::{
     durations::duration,
@@ -37,7 +37,7 @@ use crate::{
     crds::CrdsArgs,
     kubeconfig::{Access, Place, Proxy, Reader, Source},
     migrate_command::MigrateArgs,
-    planner::snapshot::Limits,
+    planner::{core_kinds, snapshot::Limits},
     plugin_command::PluginArgs,
     telemetry::{Encoder, Level, LogOptions},
 };
@@ -189,6 +189,7 @@ fn utf8(argument: OsString) -> Result<String> {
 fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
     // What is written wrongly is told before what is missing.
     let watch_kinds = kinds("--watch-kind", &raw.watch_kind)?;
+    refuse(&watch_kinds)?;
     let related_kinds = kinds("--related-kind", &raw.related_kind)?;
     let leader_elect = switch("--leader-elect", &raw.leader_elect)?;
     let metrics_bind = bind("--metrics-bind-address", &raw.metrics_bind_address)?;
@@ -235,6 +236,17 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
         health_bind,
         log,
     })
+}
+
+/// Kinds that no provider could have copies of.
+fn refuse(watch_kinds: &[GroupVersionKind]) -> Result<()> {
+    for kind in watch_kinds {
+        let gvk = Gvk::new(&kind.group, &kind.version, &kind.kind);
+        if let Some(why) = core_kinds::refused(&gvk) {
+            return usage(format!("--watch-kind={gvk}: it cannot be brokered, since {why}"));
+        }
+    }
+    Ok(())
 }
 
 fn namespace(flag: &str, given: &str) -> Result<String> {

@@ -21,6 +21,7 @@ use crate::{
     descriptors, identity,
     lease::Leadership,
     metrics::Metrics,
+    planner::core_kinds,
     plugin_command,
     plugins::{self, Board, Controller},
     queue::Queue,
@@ -51,6 +52,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         compute: options.compute,
         limits: options.limits,
     };
+    for (gvk, why) in scope.kinds.iter().filter_map(|gvk| Some((gvk, core_kinds::warning(gvk)?))) {
+        tracing::warn!(kind = %gvk, "{why}");
+    }
     let settings = Settings { poll: POLL, proxy: options.proxy, connect: clusters::connect(&metrics) };
     let (clusters, events) = ClusterSet::start(options.sources, settings, metrics.clone()).await?;
     let clusters = Arc::new(clusters);

@@ -7,6 +7,10 @@ pub const GROUP: &str = "broker.platform-mesh.io";
 pub const CONSUMER_CLUSTER: &str = "broker.platform-mesh.io/consumer-cluster";
 /// On a provider copy: the consumer object's name.
 pub const CONSUMER_NAME: &str = "broker.platform-mesh.io/consumer-name";
+/// On a provider copy that is in another namespace than its object: the object's namespace.
+pub const CONSUMER_NAMESPACE: &str = "broker.platform-mesh.io/consumer-namespace";
+/// Label on a namespace that the broker made for copies: the broker's id. The broker never deletes it.
+pub const MADE_BY: &str = "broker.platform-mesh.io/made-by";
 /// On a provider copy: the broker that made it, as the UID of that broker's namespace in its coordination cluster. Another
 /// broker may know a consumer by the same name: it leaves such a copy alone.
 pub const BROKER: &str = "broker.platform-mesh.io/broker";

@@ -8,6 +8,10 @@ use sha2::{Digest, Sha256};
 
 /// The longest object name that an API server takes (a DNS subdomain, RFC 1123).
 pub const MAX_NAME: usize = 253;
+/// The longest name of a namespace (a DNS label, RFC 1123).
+pub const MAX_NAMESPACE: usize = 63;
+/// What names of copies that are to begin with a letter begin with, before the consumer's hash.
+const LETTER: &str = "c-";
 
 /// What a cluster is to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -129,6 +133,40 @@ pub fn copy_name(consumer: &ClusterName, name: &str) -> String {
     format!("{kept}-{digest}")
 }
 
+/// The name of the copy of `consumer`'s object `name` where it has to begin with a letter: `c-HASH-NAME`, shortened where it
+/// would be too long.
+pub fn letter_copy_name(consumer: &ClusterName, name: &str) -> String {
+    prefixed(&format!("{LETTER}{}", consumer.copy_prefix()), name, MAX_NAME)
+}
+
+/// The namespace that a provider keeps for one namespace of one consumer: `HASH-NAMESPACE`, shortened where it would be too
+/// long.
+pub fn copy_namespace(consumer: &ClusterName, namespace: &str) -> String {
+    prefixed(&consumer.copy_prefix(), namespace, MAX_NAMESPACE)
+}
+
+/// What the name of a copy begins with before the object's own name: `HASH-` or `c-HASH-`.
+pub fn prefix_of_copy(consumer: &ClusterName, copy: &str) -> String {
+    let prefix = consumer.copy_prefix();
+    let letter = format!("{LETTER}{prefix}");
+    if copy.starts_with(&letter) { letter } else { prefix }
+}
+
+/// `prefix` and `name`; where that is longer than `max`, `name` is cut and a digest of it follows. A name that ends like one
+/// that was cut gets the digest too, so that no two names give the same.
+fn prefixed(prefix: &str, name: &str, max: usize) -> String {
+    const HEX: usize = 16;
+    let ends_like_a_digest = name.rsplit_once('-').is_some_and(|(_, end)| {
+        end.len() == HEX && end.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    });
+    let whole = format!("{prefix}{name}");
+    if whole.len() <= max && !ends_like_a_digest {
+        return whole;
+    }
+    let digest = hex(&Sha256::digest(name.as_bytes())[..HEX / 2]);
+    format!("{}-{digest}", cut(&whole, max - HEX - 1))
+}
+
 /// The name of the Assignment of one consumer object. It does not hold the version: an object is one object in every
 /// version that its API serves.
 pub fn assignment_name(consumer: &ClusterName, group: &str, kind: &str, namespace: Option<&str>, name: &str) -> String {
@@ -225,6 +263,41 @@ mod tests {
             let name = of(name);
             assert!(name.len() <= 63 && !name.contains("--"), "{name}");
         }
+    }
+
+    #[test]
+    fn copies_may_begin_with_a_letter_and_have_a_namespace_for_each_consumer() {
+        let beta = consumer("beta");
+        assert_eq!(copy_name(&beta, "web"), "19026cc739aa-web");
+        assert_eq!(letter_copy_name(&beta, "web"), "c-19026cc739aa-web");
+        assert_eq!(copy_namespace(&beta, "team"), "19026cc739aa-team");
+        for (copy, prefix) in [("19026cc739aa-web", "19026cc739aa-"), ("c-19026cc739aa-web", "c-19026cc739aa-")] {
+            assert_eq!(prefix_of_copy(&beta, copy), prefix);
+        }
+        // An object's name may look like the letter form of another's.
+        assert_eq!(prefix_of_copy(&beta, &copy_name(&beta, "c-web")), "19026cc739aa-");
+    }
+
+    #[test]
+    fn long_namespaces_and_letter_names_are_shortened_and_stay_apart() {
+        let beta = consumer("beta");
+        let longest = "n".repeat(50);
+        assert_eq!(copy_namespace(&beta, &longest), format!("19026cc739aa-{longest}"), "63 fit");
+        let long = "n".repeat(51);
+        let short = copy_namespace(&beta, &long);
+        // printf 'nnn…' (51) | sha256sum
+        let digest = hex(&Sha256::digest(long.as_bytes())[..8]);
+        assert_eq!(short, format!("19026cc739aa-{}-{digest}", "n".repeat(33)));
+        assert_eq!(short.len(), MAX_NAMESPACE);
+        assert_ne!(short, copy_namespace(&beta, &"n".repeat(52)));
+        // A namespace that is named like the shortened one of another.
+        let crafted = short.strip_prefix("19026cc739aa-").unwrap();
+        assert_ne!(copy_namespace(&beta, crafted), short);
+        let dashed = copy_namespace(&beta, &format!("{}-{}", "n".repeat(32), "m".repeat(30)));
+        assert!(!dashed.contains("--") && dashed.len() <= MAX_NAMESPACE, "{dashed}");
+        let name = letter_copy_name(&beta, &"a".repeat(253));
+        assert!(name.len() == MAX_NAME && name.starts_with("c-19026cc739aa-aaa"), "{name}");
+        assert_ne!(name, letter_copy_name(&beta, &format!("{}b", "a".repeat(252))));
     }
 
     #[test]

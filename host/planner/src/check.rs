@@ -95,23 +95,22 @@ fn is_in_compute(snapshot: &Snapshot, target: &Target) -> bool {
 fn keeps_places(snapshot: &Snapshot, spec: &AssignmentSpec, guards: &[Guard]) -> bool {
     let Some(record) = snapshot.record.present() else { return true };
     let after = Record { spec: spec.clone(), ..record.as_ref().clone() };
-    let named: BTreeSet<_> = after.places().into_iter().map(|place| place.cluster).collect();
+    let named: BTreeSet<_> = after.places().into_iter().map(without_version).collect();
     let gone = &snapshot.memory.gone;
     delete::places(record).iter().all(|(place, uid)| {
-        named.contains(&place.cluster)
+        named.contains(&without_version(place.clone()))
             || guards.contains(&Guard::Gone(place.clone()))
             || uid.map_or(!gone.is_empty(), |uid| gone.contains(uid))
             || snapshot
-                .view(
-                    &(Seat {
-                        cluster: &place.cluster.to_string(),
-                        version: Some(&place.gvk.version),
-                        namespace: None,
-                        name: "",
-                    }),
-                )
+                .view_of(place)
                 .is_some_and(|view| view.present().is_some_and(|there| !copy::is_claimed(there, &snapshot.key)))
     })
+}
+
+/// A copy is one object in every version of its kind.
+fn without_version(mut place: Target) -> Target {
+    place.gvk.version.clear();
+    place
 }
 
 /// A provider's copy goes only with its object (deleted, or confirmed gone), or where the object has left the provider.
@@ -123,11 +122,13 @@ fn delete_problem(snapshot: &Snapshot, target: &Target, uid: &str, guards: &[Gua
         View::Present(object) => object.is_deleting(),
         View::Absent | View::Unknown { .. } => false,
     };
-    let cluster = target.cluster.to_string();
     let left = snapshot.record.present().is_some_and(|record| {
-        let serves = [Some(&record.spec.provider), record.spec.next.as_ref()];
-        !serves.into_iter().flatten().any(|place| place.cluster == cluster)
-            && record.spec.previous.iter().any(|place| place.cluster == cluster)
+        let is_it = |seat: Seat<'_>| {
+            record.target(&seat).is_some_and(|place| without_version(place) == without_version(target.clone()))
+        };
+        let serves = std::iter::once(&record.spec.provider).chain(&record.spec.next);
+        !serves.into_iter().any(|place| is_it(place.into()))
+            && record.spec.previous.iter().any(|place| is_it(place.into()))
     });
     let confirmed = guards.iter().any(|guard| matches!(guard, Guard::NotThatOne(..)));
     (target.cluster.role == Role::Provider && !goes && !confirmed && !left)

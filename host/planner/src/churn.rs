@@ -30,7 +30,7 @@ use crate::{
     plan::{About, Action, Budget, Event, Plan, State},
     progress::{self, Progress},
     question::{Answers, Questions},
-    related,
+    references, related,
     service::{MAX_EVENT, Moving, Service, serve},
     snapshot::{Offer, Part, Record, RelatedView, Seat, Snapshot, View, Watched},
     status,
@@ -112,6 +112,10 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
         let then = format!("{stays}; it moves if that lasts {} s", snapshot.limits.settle.as_secs());
         return Ok(held.freeze(finding(&then), plan));
     }
+    if let Some(why) = references::held(snapshot) {
+        let then = format!("{stays}; {why}");
+        return Ok(held.freeze(Finding { reason: reason::HELD_BY_REFERENCE.into(), ..finding(&then) }, plan));
+    }
     if let View::Unknown { why, .. } = &snapshot.migration.object {
         // One of them may say that it was ordered to stay.
         plan.again_in(crate::UNREAD);
@@ -165,7 +169,7 @@ fn full(snapshot: &Snapshot, from: &ClusterName, to: &ClusterName) -> Option<Ful
 /// The same provider takes the object in another version of its kind: the copy is the same object.
 fn other_version(held: Held<'_>, offer: &Offer, version: Option<String>) -> Plan {
     let mut spec = held.record.spec.clone();
-    spec.provider = elsewhere::place(&held.snapshot.key, offer, None);
+    spec.provider = elsewhere::stays(&spec.provider, offer, None);
     pin_previous(&mut spec);
     if let Some(version) = version {
         spec.consumer.version = version;
@@ -330,8 +334,8 @@ fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &R
         Choice::To(offer, _) if offer.provider == *provider => Ok(abandon(held, next, &why)),
         // The copy that is being made is the same object in another version.
         Choice::To(offer, version) => {
-            let spec =
-                AssignmentSpec { next: Some(elsewhere::place(&snapshot.key, &offer, version)), ..record.spec.clone() };
+            let next = Some(elsewhere::stays(next, &offer, version));
+            let spec = AssignmentSpec { next, ..record.spec.clone() };
             plan.state = State::Moving;
             plan.then(migrate::abandon(snapshot, &why, None));
             plan.then([held.update(spec)]);
@@ -413,7 +417,7 @@ pub(crate) fn told(held: Held<'_>, mut plan: Plan) -> Plan {
 fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Offer>, mut plan: Plan) -> Planned {
     let Held { snapshot, consumer, record, provider, answers, .. } = held;
     if let Some(offer) = offer {
-        let next = elsewhere::place(&snapshot.key, offer, next.version.clone());
+        let next = elsewhere::stays(next, offer, next.version.clone());
         plan.state = State::Moving;
         plan.then([held.update(AssignmentSpec { next: Some(next), ..record.spec.clone() })]);
         return Ok(plan);
@@ -464,15 +468,18 @@ fn copy_to(held: Held<'_>, next: &ProviderRef, to: &ClusterName, plan: &mut Plan
         return Some(format!("the object cannot be read as {}", next.version.as_deref().unwrap_or_default()));
     };
     let key = snapshot.key_at(&seat);
+    let Some(target) = snapshot.record.present().and_then(|record| record.target(&seat)) else {
+        return Some(format!("the place at {to} cannot be read"));
+    };
     let uid = record.status.next.as_ref().map(|copy| copy.uid.as_str());
     let there = snapshot.view(&seat).and_then(View::present);
-    let step = copy::copy(snapshot, copy::At { key: &key, provider: to, uid }, consumer, there.map(AsRef::as_ref));
+    let step = copy::copy(snapshot, copy::At { key: &key, target: &target, uid }, consumer, there.map(AsRef::as_ref));
     let is_due = step.action.is_some();
     plan.then(step.action);
     if let Some(gone) = there.filter(|there| copy::is_ours(there, &key, uid) && there.is_deleting())
         && gone.finalizers() == [resource_broker_api::keys::GENERIC_FINALIZER]
     {
-        plan.then([crate::delete::release(key.copy_at(to), gone, Vec::new())]);
+        plan.then([crate::delete::release(target, gone, Vec::new())]);
     }
     step.again.map(|again| plan.again_in(again));
     let wait = if is_due { format!("the copy is brought to {to}") } else { step.synced.message };

@@ -6,15 +6,16 @@ use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::
 use serde_json::{Map, Value, json};
 
 use crate::{
-    digest,
+    core_kinds, digest,
     findings::Finding,
     owned,
     plan::Action,
-    snapshot::{Applied, Key, Memory, Part, Snapshot},
+    references,
+    snapshot::{Applied, Key, Memory, Part, Snapshot, Target},
 };
 
 /// The annotations that make an object a copy of ours.
-pub const MARKS: [&str; 3] = [keys::CONSUMER_CLUSTER, keys::CONSUMER_NAME, keys::BROKER];
+pub const MARKS: [&str; 4] = [keys::CONSUMER_CLUSTER, keys::CONSUMER_NAME, keys::CONSUMER_NAMESPACE, keys::BROKER];
 
 /// How often in a row the same may be applied before the broker slows down: somebody keeps changing it back.
 const PATIENCE: u32 = 3;
@@ -51,12 +52,18 @@ pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName, next: Opti
 pub fn is_claimed(copy: &Object, key: &Key) -> bool {
     copy.annotation(keys::CONSUMER_CLUSTER) == Some(key.consumer.to_string().as_str())
         && copy.annotation(keys::CONSUMER_NAME) == Some(key.name.as_str())
+        && claimed_namespace(copy) == key.namespace.as_deref()
 }
 
-/// The apply document: everything outside `metadata` and `status`, and the broker's own marks.
-pub fn wanted(key: &Key, consumer: &Object, broker: Option<&str>) -> Value {
+/// The namespace of the object that a copy says it is of: its own, unless it says another one.
+pub fn claimed_namespace(copy: &Object) -> Option<&str> {
+    copy.annotation(keys::CONSUMER_NAMESPACE).or_else(|| copy.namespace())
+}
+
+/// The apply document for the copy at `target`: everything outside `metadata` and `status`, and the broker's own marks.
+pub fn wanted(key: &Key, target: &Target, consumer: &Object, broker: Option<&str>) -> Value {
     let mut metadata = json!({
-        "name": key.copy_name(),
+        "name": target.name,
         "annotations": {
             keys::CONSUMER_CLUSTER: key.consumer.to_string(),
             keys::CONSUMER_NAME: key.name,
@@ -66,10 +73,14 @@ pub fn wanted(key: &Key, consumer: &Object, broker: Option<&str>) -> Value {
     if let Some(broker) = broker {
         metadata["annotations"][keys::BROKER] = Value::from(broker);
     }
-    if let Some(namespace) = &key.namespace {
+    if let Some(namespace) = &target.namespace {
         metadata["namespace"] = Value::from(namespace.as_str());
     }
+    if let Some(namespace) = key.namespace.as_ref().filter(|namespace| target.namespace.as_ref() != Some(*namespace)) {
+        metadata["annotations"][keys::CONSUMER_NAMESPACE] = Value::from(namespace.as_str());
+    }
     let mut document: Map<String, Value> = consumer.content();
+    core_kinds::keep_wanted(&key.gvk, &key.name, &mut document);
     document.insert("apiVersion".into(), key.gvk.api_version().into());
     document.insert("kind".into(), key.gvk.kind.as_str().into());
     document.insert("metadata".into(), metadata);
@@ -94,15 +105,16 @@ pub struct Step {
 pub struct At<'a> {
     /// The object, in the version in which it is copied there.
     pub key: &'a Key,
-    /// The provider.
-    pub provider: &'a ClusterName,
+    /// The copy.
+    pub target: &'a Target,
     /// The UID that the record knows of the copy there.
     pub uid: Option<&'a str>,
 }
 
 /// Brings the copy at a provider in step with the consumer object, both in the same version.
 pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Object>) -> Step {
-    let At { key, provider, uid } = at;
+    let At { key, target, uid } = at;
+    let provider = &target.cluster;
     let memory = &snapshot.memory;
     let broker = snapshot.broker.as_deref();
     if let Some(copy) = copy {
@@ -128,8 +140,19 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
             };
         }
     }
-    let body = wanted(key, consumer, broker);
-    if let Some(field) = consumer.fields.keys().find(|name| *name != "status" && body.get(name.as_str()).is_none()) {
+    let mut body = wanted(key, target, consumer, broker);
+    if let Some(content) = body.as_object_mut()
+        && let Err(why) = references::translate(snapshot, target, content)
+    {
+        return blocked(reason::REFERENCE_ELSEWHERE, format!("{why}; what {provider} has stays as it was"));
+    }
+    let is_lost = |name: &&String| {
+        let is_wanted = *name != "status" && !core_kinds::is_set_by_cluster(&key.gvk, name);
+        is_wanted
+            && body.get(name.as_str()).is_none()
+            && consumer.fields.get(*name).is_some_and(|raw| raw.get() != "null")
+    };
+    if let Some(field) = consumer.fields.keys().find(is_lost) {
         let message =
             format!("{field} nests too deep to be copied (127 levels at most); what {provider} has stays as it was");
         return blocked(reason::INVALID, message);
@@ -138,7 +161,6 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
         return Step { action: None, synced: in_step(provider, consumer, memory), stands: true, again: None };
     }
     let asked = digest::of(&body);
-    let target = key.copy_at(provider);
     let uid = copy.map(|copy| copy.uid().to_owned());
     if let Some(applied) = memory.applied.get(provider).filter(|applied| applied.asked == asked) {
         // The API server or a webhook made this of our last apply: asking again would change nothing.
@@ -151,14 +173,14 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
                 format!(
                     "somebody at {provider} keeps changing or deleting the copy {}; the broker puts it back at a slower \
                      and slower pace: have it left alone there, or change this object",
-                    key.copy_name()
+                    target.name
                 ),
             );
             return Step { action: None, synced, stands: false, again: Some(rest) };
         }
     }
     Step {
-        action: Some(Action::ApplyCopy { target, uid, body, asked }),
+        action: Some(Action::ApplyCopy { target: target.clone(), uid, body, asked }),
         // What the apply will show: a pass that ends well has it in step.
         synced: in_step(provider, consumer, memory),
         stands: false,

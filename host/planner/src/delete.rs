@@ -91,12 +91,11 @@ pub(crate) fn end_at(
 ) -> End {
     let provider = &target.cluster;
     let cluster = provider.to_string();
-    let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
     if let Some(why) = identity::changed_at(snapshot, record, &cluster) {
         return End::Wait(why);
     }
-    if let Some(view) = snapshot.view(&seat) {
-        return copy_end(&snapshot.key.in_version(&target.gvk.version), provider, view, uid, guard);
+    if let Some(view) = snapshot.view_of(target) {
+        return copy_end(&snapshot.key, target, view, uid, guard);
     }
     let is_left = record.spec.previous.iter().any(|place| place.cluster == cluster);
     // What the object has left may be forgotten by hand; the provider that serves may not.
@@ -111,20 +110,15 @@ pub(crate) fn end_at(
     ))
 }
 
-fn copy_end(
-    key: &Key,
-    provider: &ClusterName,
-    view: &View<Arc<Object>>,
-    uid: Option<&str>,
-    guard: Option<&Guard>,
-) -> End {
+fn copy_end(key: &Key, target: &Target, view: &View<Arc<Object>>, uid: Option<&str>, guard: Option<&Guard>) -> End {
+    let provider = &target.cluster;
     let copy = match view {
         View::Unknown { why, .. } => return End::Wait(format!("the copy at {provider} cannot be read: {why}")),
         View::Absent => return End::Gone,
         View::Present(copy) if !copy::is_ours(copy, key, uid) => return End::Gone,
         View::Present(copy) => copy,
     };
-    let target = key.copy_at(provider);
+    let target = target.clone();
     if !copy.is_deleting() {
         return End::Act(Box::new(Action::Delete {
             target,
@@ -209,9 +203,7 @@ pub(crate) fn confirm(snapshot: &Snapshot, record: &Record, target: Target, uid:
     let gone = &snapshot.memory.gone;
     let is_only = record.spec.next.is_none() && record.spec.previous.is_empty();
     let seen = uid.map_or(is_only && !gone.is_empty(), |uid| gone.contains(uid));
-    let cluster = target.cluster.to_string();
-    let seat = Seat { cluster: &cluster, version: Some(&target.gvk.version), namespace: None, name: "" };
-    let foreign = snapshot.view(&seat).is_some_and(|view| view.present().is_some());
+    let foreign = snapshot.view_of(&target).is_some_and(|view| view.present().is_some());
     (!seen && !foreign).then_some(Guard::Gone(target))
 }
 
@@ -253,14 +245,20 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     let claimed = consumer.annotation(keys::PROVIDER_CLUSTER).and_then(ClusterName::parse);
     let mut guards = Vec::new();
-    if let Some((provider, view)) = claimed.and_then(|provider| snapshot.providers.get_key_value(&provider)) {
-        match copy_end(&snapshot.key, provider, &view.copy, None, None) {
+    let claimed = claimed.filter(|provider| snapshot.providers.contains_key(provider));
+    for target in claimed.into_iter().flat_map(|provider| snapshot.key.copies_at(&provider)) {
+        let Some(view) = snapshot.view_of(&target) else { continue };
+        match copy_end(&snapshot.key, &target, view, None, None) {
             End::Wait(what) => return Plan::wait(State::Deleting, what),
             End::Act(action) => {
                 plan.then([*action]);
                 return plan;
             }
-            End::Gone if view.copy.present().is_none() => guards.push(Guard::Gone(snapshot.key.copy_at(provider))),
+            // A copy is where copies are by default, unless it is seen in another place: those are the broker's own idea, and
+            // the sweep finds what it has left there.
+            End::Gone if view.present().is_none() && target == snapshot.key.copy_at(&target.cluster) => {
+                guards.push(Guard::Gone(target));
+            }
             End::Gone => {}
         }
     }

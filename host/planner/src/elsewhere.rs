@@ -6,10 +6,11 @@ use std::sync::Arc;
 use resource_broker_api::{broker::ProviderRef, conditions::reason, names::ClusterName, object::Object};
 
 use crate::{
+    copy,
     findings::Finding,
     question::{Answers, Judge, PluginFailure, Questions, Verdict},
     route::{Heard, is_unread, obstacle},
-    snapshot::{Key, Offer, Record, Snapshot},
+    snapshot::{Key, Offer, Record, Snapshot, Target, View},
 };
 
 /// Where an object could go.
@@ -157,8 +158,32 @@ fn leaving(record: &Record, offer: &Offer) -> Option<String> {
     is_left.then(|| "accepts it, but the copy that it had before has not gone yet".into())
 }
 
+/// The place of an object without a record: where a copy of it is already, else where the offer wants it.
+pub(crate) fn first_place(snapshot: &Snapshot, offer: &Offer) -> ProviderRef {
+    let key = &snapshot.key;
+    let place = place(key, offer, None);
+    let (namespace, name) = (place.namespace.clone(), place.name.clone());
+    let wanted = Target::new(offer.provider.clone(), key.gvk.clone(), namespace, name);
+    let is_there = |target: &Target| {
+        snapshot.view_of(target).and_then(View::present).is_some_and(|copy| copy::is_claimed(copy, key))
+    };
+    match std::iter::once(wanted).chain(key.copies_at(&offer.provider)).find(is_there) {
+        Some(Target { namespace, name, .. }) => ProviderRef { namespace, name, ..place },
+        None => place,
+    }
+}
+
+/// The place of a copy that stays where it is, under another offer of the same provider: how that wants its copies says
+/// nothing about those that are made.
+pub(crate) fn stays(place: &ProviderRef, offer: &Offer, version: Option<String>) -> ProviderRef {
+    let accept_api =
+        resource_broker_api::broker::NamespacedName { namespace: offer.namespace.clone(), name: offer.name.clone() };
+    ProviderRef { accept_api, version, ..place.clone() }
+}
+
 /// The place at a provider that an offer gives an object.
 pub(crate) fn place(key: &Key, offer: &Offer, version: Option<String>) -> ProviderRef {
+    let (namespace, name) = key.copy_location(offer.copies);
     ProviderRef {
         cluster: offer.provider.to_string(),
         accept_api: resource_broker_api::broker::NamespacedName {
@@ -166,8 +191,8 @@ pub(crate) fn place(key: &Key, offer: &Offer, version: Option<String>) -> Provid
             name: offer.name.clone(),
         },
         version,
-        namespace: key.namespace.clone(),
-        name: key.copy_name(),
+        namespace,
+        name,
         uid: None,
         api_version: None,
         kind: None,

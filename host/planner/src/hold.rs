@@ -8,6 +8,7 @@ use crate::{
     findings::Finding,
     identity,
     question::{Answers, PluginFailure, Verdict},
+    references,
     snapshot::{Offer, Snapshot, View},
 };
 
@@ -31,6 +32,8 @@ pub enum Refusal {
     Changed(String),
     /// It offers the kind no more.
     Withdrawn,
+    /// What the object refers to is at another provider.
+    Elsewhere(String),
     /// Each of its offers refuses the object; with their reasons.
     Rules(String),
 }
@@ -59,6 +62,9 @@ impl Refusal {
                 reason::PROVIDER_GONE,
                 format!("{provider} has withdrawn its offer of {}; {then}", snapshot.key.gvk),
             ),
+            Self::Elsewhere(why) => {
+                Finding::no(reason::REFERENCE_ELSEWHERE, format!("{provider} holds this object, but {why}; {then}"))
+            }
             Self::Rules(why) => Finding::no(
                 reason::NO_MATCHING_OFFER,
                 format!("{provider}, which holds this object, does not accept it as it is now: {why}; {then}"),
@@ -72,7 +78,7 @@ impl Refusal {
             Self::Detached => "it is not attached to the broker",
             Self::Changed(_) => "another cluster is there now than the one that is known by this name",
             Self::Withdrawn => "it has withdrawn its offer",
-            Self::Rules(why) => why,
+            Self::Elsewhere(why) | Self::Rules(why) => why,
         }
     }
 }
@@ -113,6 +119,12 @@ pub fn standing(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName, s
     }
     if let View::Unknown { why, failing } = &view.offers {
         return unreadable(format!("the offers of {provider} cannot be read: {why}"), *failing);
+    }
+    if let Some(why) = references::unread(snapshot) {
+        return Standing::Unknown(None, why);
+    }
+    if let Some(why) = references::is_away(snapshot, provider) {
+        return Standing::Refused(Refusal::Elsewhere(why));
     }
     match &said.verdicts {
         Some(Ok(verdicts)) if verdicts.is_empty() => Standing::Refused(Refusal::Withdrawn),

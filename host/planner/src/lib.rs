@@ -24,6 +24,7 @@ mod churn;
 pub mod claims;
 pub mod configuration;
 pub mod copy;
+pub mod core_kinds;
 pub mod delete;
 pub mod digest;
 mod elsewhere;
@@ -42,6 +43,7 @@ pub mod plan;
 mod pods;
 mod progress;
 pub mod question;
+pub mod references;
 pub mod related;
 mod reroute;
 pub mod route;
@@ -55,9 +57,10 @@ pub mod sweep;
 use std::{sync::Arc, time::Duration};
 
 use resource_broker_api::{
-    broker::{AssignmentSpec, ConsumerRef},
+    broker::{AssignmentSpec, ConsumerRef, ProviderRef},
     conditions::reason,
     keys,
+    names::prefix_of_copy,
     object::Object,
 };
 
@@ -70,7 +73,7 @@ use crate::{
     question::{Answers, Judge, Questions, Transform},
     route::Route,
     service::{Service, events, failure, serve, tell, without_conditions},
-    snapshot::{Key, Offer, Part, Record, Snapshot, View},
+    snapshot::{Key, Offer, Part, Record, Snapshot, Target, View},
 };
 
 /// What plugins have to be asked before [`plan`].
@@ -86,7 +89,7 @@ pub fn ask(snapshot: &Snapshot) -> Questions {
             Some(Transform {
                 copy: copy.to_json(&snapshot.key.gvk.api_version(), &snapshot.key.gvk.kind),
                 previous: json(),
-                prefix: snapshot.key.consumer.copy_prefix(),
+                prefix: prefix_of_copy(&snapshot.key.consumer, copy.name()),
                 consumer_namespace: consumer.namespace().unwrap_or_default().to_owned(),
                 provider: snapshot.record.present()?.provider()?,
             })
@@ -100,7 +103,7 @@ fn asked_offers(snapshot: &Snapshot, consumer: &Object) -> Vec<usize> {
     let all = snapshot.offers.iter().enumerate();
     match &snapshot.record {
         View::Unknown { .. } => Vec::new(),
-        View::Absent if is_made_by_broker(consumer) => Vec::new(),
+        View::Absent if is_no_order(&snapshot.key, consumer).is_some() => Vec::new(),
         View::Absent => all.map(|(index, _)| index).collect(),
         View::Present(record) if record.spec.consumer.uid != consumer.uid() => Vec::new(),
         View::Present(record) => {
@@ -112,9 +115,13 @@ fn asked_offers(snapshot: &Snapshot, consumer: &Object) -> Vec<usize> {
     }
 }
 
-/// Copied related resources are never brokered in turn.
-fn is_made_by_broker(consumer: &Object) -> bool {
-    consumer.label(keys::RELATED_TO).is_some()
+/// Why an object without a record is not brokered: what is no order, or what the consumer cluster makes by itself. Copied related
+/// resources are never brokered in turn.
+fn is_no_order(key: &Key, consumer: &Object) -> Option<String> {
+    if consumer.label(keys::RELATED_TO).is_some() {
+        return Some("it is a copy of a related resource, which the broker made".into());
+    }
+    core_kinds::of_the_cluster(&key.gvk, consumer)
 }
 
 /// What is to be done about one consumer object.
@@ -153,8 +160,10 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
         (None, None) => Plan::default(),
         (None, Some(record)) => delete::take_down(snapshot, record, Why::Vanished),
         (Some(consumer), None) if consumer.is_deleting() => delete::release_unrecorded(snapshot, consumer),
-        (Some(consumer), None) if is_made_by_broker(consumer) => Plan::default(),
-        (Some(consumer), None) => return place(snapshot, consumer, answers),
+        (Some(consumer), None) => match is_no_order(&snapshot.key, consumer) {
+            Some(why) => Plan::wait(State::None, why),
+            None => return place(snapshot, consumer, answers),
+        },
         (Some(consumer), Some(record)) if record.spec.consumer.uid != consumer.uid() => {
             delete::take_down(snapshot, record, Why::Replaced)
         }
@@ -216,15 +225,15 @@ fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Resu
             plan
         }
         Route::To(offer) => place_at(snapshot, consumer, &offer),
-        Route::Back(offer) => place_back(snapshot, consumer, &offer),
+        Route::Back(offer, place) => place_back(snapshot, consumer, &offer, *place),
     })
 }
 
 /// The record of an object whose copy is there already: the copy stays as it is until the record says that.
-fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
+fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer, place: ProviderRef) -> Plan {
     let key = &snapshot.key;
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
-    let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(record_spec(key, consumer, offer)) };
+    let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(record_spec(key, consumer, place)) };
     plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider, None)));
     plan
 }
@@ -232,12 +241,14 @@ fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
 fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     let key = &snapshot.key;
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
-    let spec = Box::new(record_spec(key, consumer, offer));
+    let place = elsewhere::first_place(snapshot, offer);
+    let target = Target::new(offer.provider.clone(), key.gvk.clone(), place.namespace.clone(), place.name.clone());
+    let spec = Box::new(record_spec(key, consumer, place));
     let record = Action::CreateRecord { name: key.record_name(), spec };
     // The record is written before anything is created; the object's own marks wait for nothing.
     plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider, None)));
-    let there = snapshot.providers.get(&offer.provider).and_then(|view| view.copy.present());
-    let at = copy::At { key, provider: &offer.provider, uid: None };
+    let there = snapshot.view_of(&target).and_then(View::present);
+    let at = copy::At { key, target: &target, uid: None };
     let step = copy::copy(snapshot, at, consumer, there.map(AsRef::as_ref));
     plan.judged.push((offer.provider.clone(), true));
     plan.then(step.action);
@@ -269,13 +280,8 @@ fn consumer_ref(key: &Key, consumer: &Object) -> ConsumerRef {
     }
 }
 
-fn record_spec(key: &Key, consumer: &Object, offer: &Offer) -> AssignmentSpec {
-    AssignmentSpec {
-        consumer: consumer_ref(key, consumer),
-        provider: elsewhere::place(key, offer, None),
-        next: None,
-        previous: Vec::new(),
-    }
+fn record_spec(key: &Key, consumer: &Object, provider: ProviderRef) -> AssignmentSpec {
+    AssignmentSpec { consumer: consumer_ref(key, consumer), provider, next: None, previous: Vec::new() }
 }
 
 /// An object that a provider has.
@@ -322,7 +328,7 @@ fn stay(held: Held<'_>, standing: Standing) -> Result<Plan, Box<Questions>> {
                 return Ok(elsewhere);
             }
             plan.then(other.map(|offer| {
-                let provider = elsewhere::place(&snapshot.key, &offer, None);
+                let provider = elsewhere::stays(&record.spec.provider, &offer, None);
                 leave::update(record, AssignmentSpec { provider, ..record.spec.clone() }, Vec::new())
             }));
             let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} takes this object"));

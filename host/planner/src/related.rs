@@ -7,7 +7,7 @@ use resource_broker_api::{
     broker::ProviderRef,
     conditions::{SYNCED, reason},
     keys,
-    names::{ClusterName, Gvk, MAX_NAME},
+    names::{ClusterName, Gvk, MAX_NAME, prefix_of_copy},
     object::Object,
 };
 use serde_json::{Map, Value, json};
@@ -49,7 +49,7 @@ pub struct Declared {
 
 /// What the copy's status declares, ordered by entry; entries without a kind or a name are left out.
 pub fn declared(copy: &Object, key: &Key) -> Vec<Declared> {
-    declared_under(copy, &key.consumer.copy_prefix())
+    declared_under(copy, &prefix_of_copy(&key.consumer, copy.name()))
 }
 
 /// The same of any copy: the kinds, namespaces and names at the provider.

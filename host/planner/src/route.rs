@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use resource_broker_api::{
-    broker::{Copies, MigrationState},
+    broker::{Copies, MigrationState, ProviderRef},
     conditions::reason,
     keys,
     names::ClusterName,
@@ -16,6 +16,7 @@ use crate::{
     filters::Filters,
     findings::Finding,
     question::{Answers, PluginFailure, Questions, Verdict},
+    references,
     snapshot::{Key, Offer, Seat, Snapshot, VersionView, View},
 };
 
@@ -28,7 +29,7 @@ pub enum Route {
     Nowhere(Finding),
     /// Where its copy is that a migration begins with, or has brought it to, although its record is gone. Whether that provider
     /// still accepts it is another question, and the copy stays as it is.
-    Back(Arc<Offer>),
+    Back(Arc<Offer>, Box<ProviderRef>),
     /// It cannot be told yet: this is awaited.
     Wait(String),
     /// Nothing is to be done about it in this version of its kind: why.
@@ -43,6 +44,12 @@ pub enum Route {
 pub fn route(snapshot: &Snapshot, consumer: &Object, answers: &Answers) -> Result<Route, Box<Questions>> {
     if let Some(known) = migrated(snapshot, consumer).or_else(|| unread_claim(snapshot, consumer)) {
         return Ok(known);
+    }
+    if let Some(why) = references::unread(snapshot) {
+        return Ok(Route::Wait(why));
+    }
+    if let Some(finding) = references::waits(snapshot) {
+        return Ok(Route::Nowhere(finding));
     }
     let mut heard = Heard::default();
     match &answers.judge {
@@ -142,7 +149,8 @@ fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
             migration.name
         )
     };
-    match snapshot.providers.get(&provider).map(|view| &view.copy) {
+    let seat = Seat { cluster: &end.cluster_name, version: None, namespace: end.namespace.as_deref(), name: &end.name };
+    match snapshot.view(&seat) {
         None => {
             let message = unread("is not attached to the broker");
             Some(Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message)))
@@ -156,7 +164,10 @@ fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
             })
         }
         Some(View::Present(copy)) if is_live_and_ours(snapshot, copy) => {
-            Some(Route::Back(offer_at(snapshot, &provider)))
+            let offer = offer_at(snapshot, &provider);
+            let (namespace, name) = (end.namespace.clone(), end.name.clone());
+            let place = ProviderRef { namespace, name, ..elsewhere::place(&snapshot.key, &offer, None) };
+            Some(Route::Back(offer, Box::new(place)))
         }
         Some(View::Present(_) | View::Absent) => None,
     }
@@ -292,12 +303,19 @@ pub(crate) fn is_unread(snapshot: &Snapshot, offer: &Offer, version: Option<&str
 /// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.
 pub(crate) fn obstacle(snapshot: &Snapshot, offer: &Offer, version: Option<&str>) -> Option<String> {
     let view = snapshot.providers.get(&offer.provider)?;
+    if let Some(why) = references::is_away(snapshot, &offer.provider) {
+        return Some(format!("accepts it, but {why}"));
+    }
     if let View::Unknown { why, .. } = &view.offers {
         return Some(format!("accepted it, but its offers cannot be read any more: {why}"));
     }
-    let cluster = offer.provider.to_string();
-    let seat = Seat { cluster: &cluster, version, namespace: None, name: "" };
-    match snapshot.view(&seat)? {
+    // A copy that a record has lost is taken over where it is.
+    let place = if version.is_none() && snapshot.record.present().is_none() {
+        elsewhere::first_place(snapshot, offer)
+    } else {
+        elsewhere::place(&snapshot.key, offer, version.map(str::to_owned))
+    };
+    match snapshot.view(&Seat::from(&place))? {
         View::Unknown { why, .. } => Some(format!("accepts it, but its copies cannot be read: {why}")),
         View::Present(copy) if !copy::is_claimed(copy, &snapshot.key) => Some(format!(
             "accepts it, but the name {} is taken there by an object that the broker did not make; rename or delete that",
@@ -315,7 +333,10 @@ fn claimed(consumer: &Object) -> Option<ClusterName> {
 /// Whether a broker placed the object there before, and the copy is still there.
 fn is_taken_over(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> bool {
     claimed(consumer).as_ref() == Some(provider)
-        && snapshot.providers.get(provider).and_then(|view| view.copy.present()).is_some()
+        && snapshot.key.copies_at(provider).iter().any(|target| {
+            let there = snapshot.view_of(target).and_then(View::present);
+            there.is_some_and(|copy| copy::is_claimed(copy, &snapshot.key))
+        })
 }
 
 /// Rendezvous hashing: each provider gets an even share, and one that comes or goes moves no more than its own share.

@@ -65,8 +65,9 @@ pub(crate) fn serve(
     let Service { provider, accepted, frozen, moving } = service;
     let key = &snapshot.key;
     let uid = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
+    let target = record.target(&Seat::from(&record.spec.provider)).unwrap_or_else(|| key.copy_at(provider));
     let copy = snapshot.copy().filter(|copy| copy::is_ours(copy, key, uid));
-    let at = copy::At { key, provider, uid };
+    let at = copy::At { key, target: &target, uid };
     let mut synced =
         Finding::no(reason::NOT_ACCEPTED, format!("the copy at {provider} stays as it was: {}", accepted.message));
     let (mut stands, mut applied) = (false, false);
@@ -88,7 +89,7 @@ pub(crate) fn serve(
     }
     // A copy that goes has its finalizer released, so that it can be made again.
     if let Some(gone) = copy.filter(|copy| copy.is_deleting() && copy.finalizers() == [keys::GENERIC_FINALIZER]) {
-        plan.then([delete::release(key.copy_at(provider), gone, Vec::new())]);
+        plan.then([delete::release(target.clone(), gone, Vec::new())]);
     }
     // A place that was left may be where an object goes that its provider refuses: it is cleared even where that provider
     // has nothing in the stead of what was there.

@@ -17,7 +17,7 @@ use resource_broker_api::{
     object::Object,
 };
 
-use crate::{claims::Claims, copy::is_ours, filters::Filters};
+use crate::{claims::Claims, copy::is_ours, filters::Filters, references::References};
 
 /// One consumer object: the unit of work. At most one pass runs for a key at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,9 +38,22 @@ impl Key {
         assignment_name(&self.consumer, &self.gvk.group, &self.gvk.kind, self.namespace.as_deref(), &self.name)
     }
 
-    /// The name of this object's copy, at any provider.
+    /// The name of this object's copy where no offer asks for another one.
     pub fn copy_name(&self) -> String {
         copy_name(&self.consumer, &self.name)
+    }
+
+    /// Where a copy of this object that is made under an offer is put: its namespace and name.
+    pub fn copy_location(&self, copies: Copies) -> (Option<String>, String) {
+        let namespace = self.namespace.as_ref().map(|namespace| copies.namespace(&self.consumer, namespace));
+        (namespace, copies.name(&self.consumer, &self.name))
+    }
+
+    /// Every namespace and name that a copy of this object may have been given, the default first.
+    pub fn copy_locations(&self) -> Vec<(Option<String>, String)> {
+        // The first two stay in the object's namespace: for a kind without namespaces there are no others.
+        let count = if self.namespace.is_none() { 2 } else { Copies::ALL.len() };
+        Copies::ALL[..count].iter().map(|copies| self.copy_location(*copies)).collect()
     }
 
     /// The consumer object itself.
@@ -48,9 +61,15 @@ impl Key {
         Target::new(self.consumer.clone(), self.gvk.clone(), self.namespace.clone(), self.name.clone())
     }
 
-    /// This object's copy at `provider`.
+    /// This object's copy at `provider` where no offer asks for anything else.
     pub fn copy_at(&self, provider: &ClusterName) -> Target {
         Target::new(provider.clone(), self.gvk.clone(), self.namespace.clone(), self.copy_name())
+    }
+
+    /// Every place at `provider` where a copy of this object may be, the default first.
+    pub fn copies_at(&self, provider: &ClusterName) -> Vec<Target> {
+        let at = |(namespace, name)| Target::new(provider.clone(), self.gvk.clone(), namespace, name);
+        self.copy_locations().into_iter().map(at).collect()
     }
 
     /// The same object in another version of its kind.
@@ -119,6 +138,14 @@ impl<T> View<T> {
         match self {
             Self::Present(object) => Some(object),
             Self::Unknown { .. } | Self::Absent => None,
+        }
+    }
+
+    /// Why it is not known yet, where it will be soon.
+    pub fn soon(&self) -> Option<&str> {
+        match self {
+            Self::Unknown { why, failing: false } => Some(why),
+            Self::Unknown { .. } | Self::Absent | Self::Present(_) => None,
         }
     }
 
@@ -252,10 +279,24 @@ pub struct Identity {
 pub struct ProviderView {
     /// Whether its offers are known: `Absent` where it does not know what an offer is, and so has none.
     pub offers: View<()>,
-    /// The copy of this key's object there.
+    /// The copy of this key's object there, under the name and in the namespace that copies have by default.
     pub copy: View<Arc<Object>>,
     /// The same in the kind's other watched versions.
     pub versions: BTreeMap<String, View<Arc<Object>>>,
+    /// What is there under other names that a copy may have, or that the record names. What is not listed is not there, as
+    /// far as the kind is known in its version.
+    pub others: BTreeMap<Location, View<Arc<Object>>>,
+}
+
+/// Where a copy is within one cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// The version in which it is watched.
+    pub version: String,
+    /// Its namespace; `None` for cluster-scoped kinds.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
 }
 
 /// The key's object in another watched version of its kind.
@@ -589,6 +630,8 @@ pub struct Snapshot {
     pub limits: Limits,
     /// Objects that move from or to each provider now. This one is not among them.
     pub moves: BTreeMap<ClusterName, Moves>,
+    /// What the object refers to, and what refers to it.
+    pub references: References,
     /// The object's migration.
     pub migration: MigrationView,
     /// Related resources that the copy's status declares.
@@ -607,8 +650,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// The copy at the provider that the record names.
     pub fn copy(&self) -> Option<&Arc<Object>> {
-        let provider = self.record.present()?.provider()?;
-        self.providers.get(&provider)?.copy.present()
+        let record = self.record.present()?;
+        self.view(&Seat::from(&record.spec.provider))?.present()
     }
 
     /// The copy at the provider that the object is moving to.
@@ -634,10 +677,32 @@ impl Snapshot {
     /// What is known of the copy at a place; `None` where its cluster is not attached.
     pub fn view(&self, seat: &Seat<'_>) -> Option<&View<Arc<Object>>> {
         let provider = self.providers.get(&ClusterName::parse(seat.cluster)?)?;
-        match seat.version.filter(|version| *version != self.key.gvk.version) {
-            None => Some(&provider.copy),
-            Some(version) => Some(provider.versions.get(version).unwrap_or(&UNWATCHED)),
+        let version = seat.version.unwrap_or(&self.key.gvk.version);
+        let default = if version == self.key.gvk.version {
+            &provider.copy
+        } else {
+            provider.versions.get(version).unwrap_or(&UNWATCHED)
+        };
+        let is_default = seat.namespace == self.key.namespace.as_deref() && seat.name == self.key.copy_name();
+        if is_default {
+            return Some(default);
         }
+        let (namespace, name) = (seat.namespace.map(str::to_owned), seat.name.to_owned());
+        match provider.others.get(&Location { version: version.to_owned(), namespace, name }) {
+            Some(view) => Some(view),
+            None if default.is_known() => Some(&ABSENT),
+            None => Some(default),
+        }
+    }
+
+    /// The same of a copy in one of the providers.
+    pub fn view_of(&self, target: &Target) -> Option<&View<Arc<Object>>> {
+        self.view(&Seat {
+            cluster: &target.cluster.to_string(),
+            version: Some(&target.gvk.version),
+            namespace: target.namespace.as_deref(),
+            name: &target.name,
+        })
     }
 
     /// The key in the version of a place.
@@ -653,6 +718,9 @@ impl Snapshot {
         }
     }
 }
+
+/// A place where nothing is.
+static ABSENT: View<Arc<Object>> = View::Absent;
 
 /// A copy in a version that the broker does not watch.
 static UNWATCHED: LazyLock<View<Arc<Object>>> = LazyLock::new(|| View::Unknown {

@@ -54,8 +54,10 @@ pub struct SweepSnapshot {
 pub fn claim(target: &Target, copy: &Object) -> Option<Key> {
     let consumer = ClusterName::parse(copy.annotation(keys::CONSUMER_CLUSTER)?)?;
     let name = copy.annotation(keys::CONSUMER_NAME)?.to_owned();
-    let key = Key { consumer, gvk: target.gvk.clone(), namespace: target.namespace.clone(), name };
-    (key.consumer.role == Role::Consumer && key.copy_name() == target.name).then_some(key)
+    let namespace = copy::claimed_namespace(copy).map(str::to_owned);
+    let key = Key { consumer, gvk: target.gvk.clone(), namespace, name };
+    let is_its = |(namespace, name): &(Option<String>, String)| *namespace == target.namespace && *name == target.name;
+    (key.consumer.role == Role::Consumer && key.copy_locations().iter().any(is_its)).then_some(key)
 }
 
 /// What is to be done about a copy.
@@ -141,7 +143,9 @@ fn migrates(snapshot: &SweepSnapshot) -> Option<String> {
         View::Present(migration) => migration,
     };
     let (from, target) = (&migration.spec.from, &snapshot.target);
-    let is_it = from.cluster_name == target.cluster.to_string() && from.name == target.name;
+    let is_it = from.cluster_name == target.cluster.to_string()
+        && from.name == target.name
+        && from.namespace == target.namespace;
     let is_complete = migration.status.state == Some(MigrationState::CutoverCompleted);
     (is_it && !is_complete).then(|| {
         format!(

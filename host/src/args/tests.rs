@@ -257,6 +257,11 @@ fn what_cannot_be_followed_is_one_line_that_helps() {
         (&["--watch-kind=A.example.com"], &["\"example\" is not a version"]),
         (&["--watch-kind=A.v1."], &["\"\" is not an API group"]),
         (&["--watch-kind=A.v1.Example.com"], &["\"Example.com\" is not an API group"]),
+        (
+            &["--watch-kind=Lease.v1.coordination.k8s.io"],
+            &["--watch-kind=Lease.v1.coordination.k8s.io", "cannot be brokered"],
+        ),
+        (&["--watch-kind=Node.v1.core"], &["--watch-kind=Node.v1.core", "parts of the cluster"]),
         (&["--watch-kind=A.v1.g,A.v1.g"], &["--watch-kind=A.v1.g: given twice"]),
         (&["--watch-kind=A.v1.g", "--related-kind=secrets"], &["--related-kind=secrets", "is missing"]),
         // Clusters.

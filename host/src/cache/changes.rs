@@ -49,6 +49,7 @@ impl Cache {
         }
         inner.held.retain(|(consumer, _), _| consumer != cluster);
         inner.claims.forget(cluster);
+        inner.referrers.forget(cluster);
         if *cluster == inner.scope.compute.cluster {
             inner.migrations.deployed.forget();
             inner.migrations.mirrored.forget();

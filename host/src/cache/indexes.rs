@@ -52,6 +52,7 @@ impl Inner {
                     if change.new.is_none() {
                         self.possible_copies(&key, dirty);
                     }
+                    self.references_changed(&key, change, dirty);
                     // It may be brokered in another version, whose watch shows the change a moment later, or earlier.
                     let recorded = self.recorded_key(&key).filter(|recorded| *recorded != key);
                     dirty.now.extend(recorded.into_iter().chain([key]).map(WorkKey::Object));
@@ -88,6 +89,7 @@ impl Inner {
         }
         self.moves_changed(old.as_deref(), new.as_deref(), dirty);
         self.uses_changed(old.as_deref(), new.as_deref());
+        self.references_moved(old.as_deref(), new.as_deref(), dirty);
         let name = old.as_ref().or(new.as_ref()).map(|record| &record.name);
         if let Some(name) = name.filter(|name| self.migrations.records.contains_key(*name)) {
             dirty.now.push(WorkKey::Migration(name.clone()));
@@ -119,16 +121,28 @@ impl Inner {
     /// A copy that no record names any more, wherever it is, is the sweep's business.
     fn possible_copies(&self, key: &Key, dirty: &mut Dirty) {
         let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider);
-        dirty.now.extend(providers.map(|provider| WorkKey::Copy(key.copy_at(provider))));
+        let is_possible = |copy: &Target| {
+            let store = || self.store(&copy.cluster, What::Kind(copy.gvk.clone()));
+            let is_there = || store()?.get(&place(copy.namespace.as_deref(), &copy.name));
+            *copy == key.copy_at(&copy.cluster) || is_there().is_some()
+        };
+        let copies = providers.flat_map(|provider| key.copies_at(provider)).filter(is_possible);
+        dirty.now.extend(copies.map(WorkKey::Copy));
     }
 
     /// Copies of a recorded object that are there without being named: they may be needed, or not any more.
     fn strays(&self, key: &Key, dirty: &mut Dirty) {
-        let (copy, kind) = (place(key.namespace.as_deref(), &key.copy_name()), || What::Kind(key.gvk.clone()));
-        let is_there = |at: &&ClusterName| self.store(at, kind()).is_some_and(|store| store.get(&copy).is_some());
-        let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider).filter(is_there);
-        let unnamed = providers.map(|at| key.copy_at(at)).filter(|copy| !self.copies.contains_key(&CopyId::of(copy)));
-        dirty.now.extend(unnamed.map(WorkKey::Copy));
+        let locations = key.copy_locations();
+        for provider in self.clusters.iter().filter(|cluster| cluster.role == Role::Provider) {
+            let Some(store) = self.store(provider, What::Kind(key.gvk.clone())) else { continue };
+            let there =
+                locations.iter().filter(|(namespace, name)| store.get(&place(namespace.as_deref(), name)).is_some());
+            let there = there.map(|(namespace, name)| {
+                Target::new(provider.clone(), key.gvk.clone(), namespace.clone(), name.clone())
+            });
+            let unnamed = there.filter(|copy| !self.copies.contains_key(&CopyId::of(copy)));
+            dirty.now.extend(unnamed.map(WorkKey::Copy));
+        }
     }
 
     fn forget_copies(&mut self, record: &Record) {
@@ -138,7 +152,7 @@ impl Inner {
     }
 
     /// The key under which an object is brokered, where it is.
-    fn recorded_key(&self, key: &Key) -> Option<Key> {
+    pub(super) fn recorded_key(&self, key: &Key) -> Option<Key> {
         key_of_record(self.records.get(&key.record_name())?)
     }
 
@@ -181,9 +195,11 @@ impl Inner {
             related_namespaces: offer::related_namespaces(new),
         });
         let same = match (&had, &offer) {
+            // How it wants its copies may be what kept an object from it: a name that is taken.
             (Some(had), Some(offer)) => {
                 before == after
                     && (&had.filters, &had.related_namespaces) == (&offer.filters, &offer.related_namespaces)
+                    && had.copies == offer.copies
             }
             (None, None) => true,
             _ => false,
@@ -246,7 +262,7 @@ impl Inner {
             return;
         }
         // It may be in an object's way, or be a copy that was left behind.
-        if let Some(key) = self.key_by_name(&target) {
+        for key in self.keys_by_name(&target) {
             dirty.now.push(WorkKey::Object(self.recorded_key(&key).unwrap_or(key)));
         }
         if sweep::claim(&target, object).is_some() {
@@ -254,16 +270,17 @@ impl Inner {
         }
     }
 
-    /// The consumer object whose copy would have this name.
-    fn key_by_name(&self, target: &Target) -> Option<Key> {
-        let (hash, name) = target.name.split_once('-')?;
-        let consumer = self.prefixes.get(&format!("{hash}-"))?;
-        Some(Key {
-            consumer: consumer.clone(),
-            gvk: target.gvk.clone(),
-            namespace: target.namespace.clone(),
-            name: name.to_owned(),
-        })
+    /// The consumer objects whose copy could have this name: one in the copy's namespace, and, where that is one for this
+    /// consumer alone, one in the namespace that it stands for.
+    fn keys_by_name(&self, target: &Target) -> Vec<Key> {
+        let whole = target.name.strip_prefix("c-").unwrap_or(&target.name);
+        let Some((hash, name)) = whole.split_once('-') else { return Vec::new() };
+        let Some(consumer) = self.prefixes.get(&format!("{hash}-")) else { return Vec::new() };
+        let inside = target.namespace.as_ref().and_then(|own| own.strip_prefix(hash)?.strip_prefix('-'));
+        let namespaces = std::iter::once(target.namespace.clone()).chain(inside.map(|inside| Some(inside.to_owned())));
+        let key =
+            |namespace| Key { consumer: consumer.clone(), gvk: target.gvk.clone(), namespace, name: name.to_owned() };
+        namespaces.map(key).collect()
     }
 
     fn related_changed(&mut self, consumer: &ClusterName, gvk: &Gvk, change: &Change, dirty: &mut Dirty) {

@@ -11,6 +11,7 @@ mod moves;
 mod needs;
 pub mod own;
 mod plugins;
+mod references;
 mod snapshots;
 mod store;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub use moves::Reservation;
 pub use plugins::{PluginsView, Unread};
 pub use store::State;
 pub(crate) use store::is_version;
-use {migrations::Migrations, moves::Moves, store::Store};
+use {migrations::Migrations, moves::Moves, references::Referrers, store::Store};
 
 /// What a watch shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -191,6 +192,8 @@ struct Inner {
     /// Copies that records name, whatever their version, to the consumer object.
     copies: HashMap<CopyId, Key>,
     moves: Moves,
+    /// Consumer objects that refer to each other.
+    referrers: Referrers,
     migrations: Migrations,
     offers: HashMap<GroupVersionResource, BTreeMap<OfferId, Arc<Offer>>>,
     counts: HashMap<OfferId, Count>,
@@ -251,6 +254,7 @@ impl Cache {
             records: HashMap::new(),
             copies: HashMap::new(),
             moves: Moves::default(),
+            referrers: Referrers::default(),
             migrations: Migrations::default(),
             offers: HashMap::new(),
             counts: HashMap::new(),

@@ -56,14 +56,16 @@ impl Cache {
             inner.scope.kinds.contains(&Gvk::new(&recorded.group, &recorded.version, &recorded.kind))
         });
         let about = About { key, record: record.present().map(AsRef::as_ref), from: at.as_ref(), to: next.as_ref() };
+        let references = inner.references(key, &consumer);
         let snapshot = Snapshot {
+            references,
             broker: inner.broker.clone(),
             record_is_watched,
             now: now(),
             consumer,
             shape,
             offers: inner.offers(&key.gvk),
-            providers: inner.providers(key),
+            providers: inner.providers(key, record.present().map(AsRef::as_ref)),
             identities: inner.identities.clone(),
             fresh_token: fresh_token(),
             versions: inner.versions(key),

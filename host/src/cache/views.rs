@@ -14,7 +14,7 @@ use crate::planner::{
     claims::Claims,
     offer::Served,
     related,
-    snapshot::{Key, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
+    snapshot::{Key, Location, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
 };
 
 /// How long a count of vanished objects holds.
@@ -117,17 +117,35 @@ impl Inner {
     }
 
     /// Every attached provider.
-    pub(super) fn providers(&self, key: &Key) -> BTreeMap<ClusterName, ProviderView> {
+    pub(super) fn providers(&self, key: &Key, record: Option<&Record>) -> BTreeMap<ClusterName, ProviderView> {
+        let locations = key.copy_locations();
         let copy_name = key.copy_name();
+        let recorded: Vec<Target> = record.map(|record| record.places().into_iter().collect()).unwrap_or_default();
         let others: Vec<Gvk> = self.other_versions(key).collect();
         let copy = |provider: &ClusterName, gvk: &Gvk| {
             self.view(provider, What::Kind(gvk.clone()), key.namespace.as_deref(), &copy_name)
         };
         let providers = self.clusters.iter().filter(|cluster| cluster.role == Role::Provider);
+        let others_of_kind = std::iter::once(&key.gvk).chain(&others);
         providers
             .map(|provider| {
                 let versions = others.iter().map(|gvk| (gvk.version.clone(), copy(provider, gvk)));
+                let mut others = BTreeMap::new();
+                for gvk in others_of_kind.clone() {
+                    let Some(store) = self.store(provider, What::Kind(gvk.clone())) else { continue };
+                    let here = recorded.iter().filter(|target| target.cluster == *provider);
+                    let here = here.map(|target| (&target.namespace, &target.name));
+                    for (namespace, name) in locations.iter().skip(1).map(|(ns, name)| (ns, name)).chain(here) {
+                        let place = place(namespace.as_deref(), name);
+                        if store.get(&place).is_some() {
+                            let (namespace, name) = (namespace.clone(), name.clone());
+                            let at = Location { version: gvk.version.clone(), namespace, name };
+                            others.insert(at, store.view(&place));
+                        }
+                    }
+                }
                 let view = ProviderView {
+                    others,
                     offers: offers_view(self.store(provider, What::Offers)),
                     copy: copy(provider, &key.gvk),
                     versions: versions.collect(),
@@ -157,7 +175,7 @@ impl Inner {
     pub(super) fn end(&self, key: &Key, seat: &Seat<'_>) -> Option<End> {
         let provider = ClusterName::parse(seat.cluster)?;
         let gvk = seat.version.map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
-        let view = self.view(&provider, What::Kind(gvk.clone()), key.namespace.as_deref(), &key.copy_name());
+        let view = self.view(&provider, What::Kind(gvk.clone()), seat.namespace, seat.name);
         let there = view.present()?;
         let declared = related::declared(there, key).into_iter().take(related::MOST + 1).collect();
         let copy = Target::new(provider.clone(), gvk, there.meta.namespace.clone(), there.name().to_owned());

@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
-use crate::schema;
+use crate::{
+    names::{ClusterName, copy_name, copy_namespace, letter_copy_name},
+    schema,
+};
 
 /// What a provider offers.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +63,37 @@ pub struct Copies {
     /// The name of a copy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<CopyNames>,
+}
+
+impl Copies {
+    /// Every way in which a copy may be called and placed, the default first.
+    pub const ALL: [Self; 4] = {
+        const fn of(namespace: CopyNamespace, names: CopyNames) -> Copies {
+            Copies { namespace: Some(namespace), names: Some(names) }
+        }
+        [
+            of(CopyNamespace::Same, CopyNames::Hash),
+            of(CopyNamespace::Same, CopyNames::Letter),
+            of(CopyNamespace::PerConsumer, CopyNames::Hash),
+            of(CopyNamespace::PerConsumer, CopyNames::Letter),
+        ]
+    };
+
+    /// The name of the copy of `consumer`'s object `name`.
+    pub fn name(self, consumer: &ClusterName, name: &str) -> String {
+        match self.names.unwrap_or_default() {
+            CopyNames::Hash => copy_name(consumer, name),
+            CopyNames::Letter => letter_copy_name(consumer, name),
+        }
+    }
+
+    /// The namespace of the copy of an object in `consumer`'s namespace `namespace`.
+    pub fn namespace(self, consumer: &ClusterName, namespace: &str) -> String {
+        match self.namespace.unwrap_or_default() {
+            CopyNamespace::Same => namespace.to_owned(),
+            CopyNamespace::PerConsumer => copy_namespace(consumer, namespace),
+        }
+    }
 }
 
 /// The namespace of a copy. HASH stands for the first 12 hex digits of the SHA-256 of the consumer cluster's name.

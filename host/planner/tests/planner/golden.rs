@@ -135,6 +135,8 @@ golden! {
     delete: planned,
     failure: planned,
     offer: offers::planned,
+    places: planned,
+    references: planned,
     sweep: sweeps::planned,
     churn: planned,
     leave: planned,

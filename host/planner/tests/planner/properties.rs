@@ -431,7 +431,9 @@ fn check_in_service(world: &World, there: &Value) -> Result<(), TestCaseError> {
     let consumer = object(there);
     prop_assert!(consumer.has_finalizer(keys::GENERIC_FINALIZER), "an object without its finalizer");
     let copy = world.copy().ok_or_else(|| TestCaseError::fail("no copy"))?;
-    let wanted = copy::wanted(&world.key, &consumer, None);
+    let record = world.record.as_ref().ok_or_else(|| TestCaseError::fail("no record"))?;
+    let target = record.target(&(&record.spec.provider).into()).ok_or_else(|| TestCaseError::fail("no place"))?;
+    let wanted = copy::wanted(&world.key, &target, &consumer, None);
     if world.webhook.is_none() {
         prop_assert!(owned::in_step(&wanted, &object(copy)), "wanted {wanted}, there is {copy}");
     }

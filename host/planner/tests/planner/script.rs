@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use resource_broker_api::{
+    broker::Copies,
     keys,
     names::{ClusterName, Gvk},
 };
@@ -95,6 +96,12 @@ struct Changes {
     record: Option<Value>,
     /// All offers: `PROVIDER/NAME: accepts`, a list of reasons why not, or `{fails: WHY}`.
     offers: Option<BTreeMap<String, Answer>>,
+    /// How the offers of a provider want their copies.
+    copies: BTreeMap<String, Copies>,
+    /// Networks that a Peering may refer to: `gone`, `unplaced`, `unread`, a provider, or `FROM to TO`.
+    networks: BTreeMap<String, String>,
+    /// Peerings with a record that refer to a network: all of them.
+    referrers: Option<Vec<String>>,
     attach: Vec<String>,
     detach: Vec<String>,
     /// Providers at which every write fails from now on.
@@ -265,6 +272,9 @@ fn change(world: &mut World, changes: Changes) {
         copy,
         record,
         offers,
+        copies,
+        networks,
+        referrers,
         attach,
         detach,
         broken,
@@ -316,6 +326,9 @@ fn change(world: &mut World, changes: Changes) {
     if let Some(offers) = offers {
         world.offers = offers.into_iter().map(|(name, answer)| offer(world, &name, answer)).collect();
     }
+    world.networks.extend(networks);
+    world.referrers = referrers.unwrap_or_else(|| std::mem::take(&mut world.referrers));
+    world.copies.extend(copies.into_iter().map(|(name, copies)| (provider(&name), copies)));
     for name in attach {
         world.providers.entry(provider(&name)).or_default().detached = false;
     }

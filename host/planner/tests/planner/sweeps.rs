@@ -30,6 +30,8 @@ const BROKER: &str = "uid-of-this-broker";
 struct Case {
     /// A merge patch of a copy as the broker makes it; null where it went.
     copy: Value,
+    /// Where it is, as `NAMESPACE/NAME`, if it is not where copies are by default.
+    place: Option<String>,
     /// `gone`, `there` or `unread`. It names a copy at `anna`.
     record: String,
     /// The provider to which it says that the object moves.
@@ -52,6 +54,7 @@ impl Default for Case {
         let (copy, serving) = (json!({}), json!({}));
         Self {
             copy,
+            place: None,
             record: gone(),
             next: None,
             serving,
@@ -138,8 +141,14 @@ pub(crate) fn planned(text: &str) -> String {
         },
         "spec": {"fqdn": "www.corp.com"},
     });
+    let mut target = key.copy_at(&provider("nestor"));
+    if let Some((namespace, name)) = case.place.as_ref().and_then(|place| place.split_once('/')) {
+        (target.namespace, target.name) = (Some(namespace.to_owned()), name.to_owned());
+    }
     let copy = (!case.copy.is_null()).then(|| {
         let mut document = bare;
+        document["metadata"]["namespace"] = json!(target.namespace);
+        document["metadata"]["name"] = json!(target.name);
         fields::patch(&mut document, &case.copy);
         object(&document)
     });
@@ -154,7 +163,7 @@ pub(crate) fn planned(text: &str) -> String {
     }
     let snapshot = SweepSnapshot {
         broker: Some(BROKER.into()),
-        target: key.copy_at(&provider("nestor")),
+        target,
         copy,
         named: case.named,
         record: view(&case.record, || record.into()).unwrap_or_else(|| panic!("a record is never detached")),

@@ -1,9 +1,13 @@
 //! What the caches show of the model, and what plugins answer about it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
+    broker::AssignmentStatus,
     keys,
     names::{ClusterName, Gvk},
     object::Object,
@@ -11,14 +15,16 @@ use resource_broker_api::{
 use resource_broker_planner::{
     ask, plan,
     question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
+    references::{self, Reference, References},
     related,
     snapshot::{
-        MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target, VersionView, View, Watched,
+        Key, Location, MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target, VersionView,
+        View, Watched,
     },
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use super::{Ends, OfferName, Plugin, Unread, World, object};
+use super::{Ends, OfferName, Plugin, Unread, World, object, provider};
 
 impl World {
     /// What the caches show.
@@ -31,8 +37,24 @@ impl World {
                 Some(Unread { why, failing }) => View::Unknown { why: why.clone(), failing: *failing },
                 None => View::Present(()),
             };
+            // A copy that is not where copies are by default.
+            let elsewhere = provider.copy.as_ref().map(object).filter(|there| {
+                (there.namespace(), there.name()) != (self.key.namespace.as_deref(), &self.key.copy_name())
+            });
+            let own = &self.key.gvk.version;
+            let others = elsewhere.iter().flat_map(|there| {
+                let location = |version: &String| Location {
+                    version: version.clone(),
+                    namespace: there.meta.namespace.clone(),
+                    name: there.name().to_owned(),
+                };
+                let versions = std::iter::once(own).chain(self.versions.keys());
+                versions.map(|version| (location(version), copy.clone())).collect::<Vec<_>>()
+            });
+            let others: BTreeMap<_, _> = others.collect();
+            let copy = if elsewhere.is_some() { view(None, provider.copies_unread.as_ref()) } else { copy.clone() };
             let versions = self.versions.keys().map(|version| (version.clone(), copy.clone())).collect();
-            (name.clone(), ProviderView { offers, copy, versions })
+            (name.clone(), ProviderView { offers, copy, versions, others })
         });
         let attached: BTreeSet<&ClusterName> = attached.map(|(name, _)| name).collect();
         let offers = self.offers.keys().filter(|(provider, ..)| attached.contains(provider));
@@ -46,7 +68,7 @@ impl World {
         let versions = self.versions.iter().map(|(version, offers)| VersionView {
             version: version.clone(),
             consumer: view(self.object.as_ref(), self.object_unread.as_ref()),
-            offers: offers.keys().filter(is_attached).map(|name| Arc::new(offer(name))).collect(),
+            offers: offers.keys().filter(is_attached).map(|name| Arc::new(offer(self, name))).collect(),
         });
         let mut snapshot = Snapshot {
             versions: versions.collect(),
@@ -63,6 +85,7 @@ impl World {
                 compute: self.compute_view(),
             },
             related_next: Vec::new(),
+            references: self.references(),
             identities: Arc::default(),
             fresh_token: "token".into(),
             broker: None,
@@ -72,7 +95,7 @@ impl World {
             shape: self.shape,
             record,
             record_is_watched: self.other_versions_watched || self.record.as_ref().is_none_or(is_of_this_version),
-            offers: offers.map(|name| Arc::new(offer(name))).collect(),
+            offers: offers.map(|name| Arc::new(offer(self, name))).collect(),
             providers: providers.collect(),
             related: Vec::new(),
             held: self.held(),
@@ -88,6 +111,53 @@ impl World {
                 related::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
         }
         snapshot
+    }
+
+    fn references(&self) -> References {
+        let object = self.object.as_ref().map(object);
+        let names = object.map(|object| references::names(&self.key.gvk, &object)).unwrap_or_default();
+        let names = names.into_iter().filter(|_| !self.networks.is_empty());
+        let to = names.map(|(field, name)| {
+            let gvk = Gvk { kind: "VirtualNetwork".into(), ..self.key.gvk.clone() };
+            let key = Key { gvk, name, ..self.key.clone() };
+            let state = self.networks.get(&key.name).map_or("gone", String::as_str);
+            let (from, to) = state.split_once(" to ").map_or((state, None), |(from, to)| (from, Some(to)));
+            let place = |at: &str| {
+                let at = provider(at);
+                let (namespace, name) = key.copy_location(self.copies.get(&at).copied().unwrap_or_default());
+                json!({"cluster": at.to_string(), "acceptAPI": {"namespace": "offers", "name": "nets"}, "namespace": namespace, "name": name})
+            };
+            let spec = json!({
+                "consumer": {
+                    "cluster": key.consumer.to_string(), "group": key.gvk.group, "version": key.gvk.version,
+                    "kind": key.gvk.kind, "namespace": key.namespace, "name": key.name, "uid": "uid-of-the-network",
+                },
+                "provider": place(from), "next": to.map(place),
+            });
+            let unread = || View::Unknown { why: "it has not been read yet".into(), failing: false };
+            let (object, record) = match from {
+                "gone" => (View::Absent, View::Absent),
+                "unplaced" => (View::Present(()), View::Absent),
+                "unread" => (unread(), View::Absent),
+                _ => {
+                    let record = Record {
+                        name: key.record_name(),
+                        uid: "uid-of-the-record".into(),
+                        generation: Some(1),
+                        deleting: false,
+                        spec: serde_json::from_value(spec).unwrap_or_else(|error| panic!("{error}")),
+                        status: AssignmentStatus::default(),
+                    };
+                    (View::Present(()), View::Present(Arc::new(record)))
+                }
+            };
+            Reference { field, key, object, record }
+        });
+        let from = self.referrers.iter().map(|name| {
+            let gvk = Gvk { kind: "Peering".into(), ..self.key.gvk.clone() };
+            Key { gvk, name: name.clone(), ..self.key.clone() }
+        });
+        References { to: to.collect(), from: from.collect() }
     }
 
     /// The broker's copies of related resources that a watch shows.
@@ -184,13 +254,13 @@ fn others(count: usize) -> Moves {
     Moves { count, names: (1..=count).map(|number| format!("certificate-{number}")).collect() }
 }
 
-fn offer((provider, namespace, name): &OfferName) -> Offer {
+fn offer(world: &World, (provider, namespace, name): &OfferName) -> Offer {
     Offer {
         provider: provider.clone(),
         namespace: namespace.clone(),
         name: name.clone(),
         filters: Vec::new().into(),
-        copies: resource_broker_api::broker::Copies::default(),
+        copies: world.copies.get(provider).copied().unwrap_or_default(),
         related_namespaces: vec!["vault".into()],
     }
 }

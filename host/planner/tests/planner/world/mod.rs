@@ -20,8 +20,9 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use resource_broker_api::{
+    broker::Copies,
     keys,
-    names::{ClusterName, Gvk, Role},
+    names::{ClusterName, Gvk, Role, prefix_of_copy},
     object::Object,
 };
 use resource_broker_planner::{
@@ -98,6 +99,13 @@ pub(crate) struct World {
     pub(crate) versions: BTreeMap<String, BTreeMap<OfferName, Verdict>>,
     pub(crate) offers: BTreeMap<OfferName, Verdict>,
     pub(crate) providers: BTreeMap<ClusterName, Provider>,
+    /// Networks that a Peering may refer to: `gone`, `unplaced`, `unread`, a provider, or `FROM to TO`. Empty: their kind is
+    /// not watched.
+    pub(crate) networks: BTreeMap<String, String>,
+    /// Peerings with a record that refer to a network.
+    pub(crate) referrers: Vec<String>,
+    /// How the offers of a provider want their copies.
+    pub(crate) copies: BTreeMap<ClusterName, Copies>,
     /// Objects beside the consumer object, by kind and name.
     pub(crate) beside: BTreeMap<(Gvk, String), Value>,
     pub(crate) allowed: BTreeSet<&'static str>,
@@ -180,6 +188,9 @@ impl World {
             versions: BTreeMap::new(),
             offers: BTreeMap::new(),
             providers: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            referrers: Vec::new(),
+            copies: BTreeMap::new(),
             beside: BTreeMap::new(),
             allowed: BTreeSet::from(["Secret", "ConfigMap"]),
             claims: Claims::default(),
@@ -300,8 +311,8 @@ impl World {
 
     /// Somebody at the provider changes what is under the copy's name, or puts something there.
     pub(crate) fn edit_copy(&mut self, at: &ClusterName, change: &Value) {
-        let name = self.key.copy_name();
-        let metadata = self.metadata(&name, self.key.namespace.clone().as_deref());
+        let (namespace, name) = self.place_at(at);
+        let metadata = self.metadata(&name, namespace.as_deref());
         let version = self.next();
         let Some(provider) = self.providers.get_mut(at) else { return };
         let there = provider.copy.get_or_insert_with(|| json!({"metadata": metadata}));
@@ -336,10 +347,11 @@ impl World {
 
     /// The provider's operator puts a source of a related resource there, or a new version of it.
     pub(crate) fn put_source(&mut self, at: &ClusterName, gvk: Gvk, name: &str) {
-        let metadata = self.metadata(name, Some(NAMESPACE));
+        let namespace = self.place_at(at).0.unwrap_or_else(|| NAMESPACE.into());
+        let metadata = self.metadata(name, Some(&namespace));
         let version = self.counter;
         let Some(provider) = self.providers.get_mut(at) else { return };
-        let source = provider.sources.entry((gvk, NAMESPACE.into(), name.into()));
+        let source = provider.sources.entry((gvk, namespace, name.into()));
         let source = source.or_insert_with(|| json!({"metadata": metadata}));
         source["metadata"]["resourceVersion"] = version.to_string().into();
         source["data"] = json!({"version": version.to_string()});
@@ -348,16 +360,18 @@ impl World {
     /// The provider's operator has done its work: the copy is available and declares a Secret, which is there.
     pub(crate) fn make_ready(&mut self, at: &ClusterName, secret: &str) {
         let kind = Gvk::new("core", "v1", "Secret");
-        let name = format!("{}{secret}", self.key.consumer.copy_prefix());
+        let (namespace, copy) = self.place_at(at);
+        let namespace = namespace.unwrap_or_else(|| NAMESPACE.into());
+        let name = format!("{}{secret}", prefix_of_copy(&self.key.consumer, &copy));
         let is_there = self
             .providers
             .get(at)
-            .is_some_and(|provider| provider.sources.contains_key(&(kind.clone(), NAMESPACE.to_owned(), name.clone())));
+            .is_some_and(|provider| provider.sources.contains_key(&(kind.clone(), namespace.clone(), name.clone())));
         if !is_there {
             self.put_source(at, kind, &name);
         }
         let gvk = json!({"group": "core", "version": "v1", "kind": "Secret"});
-        let declared = json!({"tls": {"gvk": gvk, "name": name, "namespace": NAMESPACE}});
+        let declared = json!({"tls": {"gvk": gvk, "name": name, "namespace": namespace}});
         let status = json!({"status": {"status": "Available", "relatedResources": declared}});
         if self.providers.get(at).is_some_and(|provider| provider.copy.is_some()) {
             self.edit_copy(at, &status);
@@ -383,6 +397,13 @@ impl World {
         if is_over {
             *there = None;
         }
+    }
+
+    /// Where the copy at a provider is, or is to be: its namespace and name.
+    fn place_at(&self, at: &ClusterName) -> (Option<String>, String) {
+        let recorded = self.record.iter().flat_map(Record::places).find(|place| place.cluster == *at);
+        recorded
+            .map_or_else(|| (self.key.namespace.clone(), self.key.copy_name()), |place| (place.namespace, place.name))
     }
 
     /// The provider that the record names.

@@ -233,7 +233,10 @@ impl World {
         }
         let provider = self.providers.get(&target.cluster)?;
         if self.is_of_the_kind(target) {
-            return provider.copy.as_ref();
+            return provider.copy.as_ref().filter(|there| {
+                let (namespace, name) = (&there["metadata"]["namespace"], &there["metadata"]["name"]);
+                (namespace.as_str(), name.as_str()) == (target.namespace.as_deref(), Some(&target.name))
+            });
         }
         provider.sources.get(&(target.gvk.clone(), target.namespace.clone()?, target.name.clone()))
     }
@@ -346,9 +349,8 @@ impl World {
 
     fn apply_copy(&mut self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
         self.reachable(target, Part::Copy)?;
-        if (target, true)
-            != (&self.key.in_version(&target.gvk.version).copy_at(&target.cluster), self.is_served(target))
-        {
+        let places = self.key.in_version(&target.gvk.version).copies_at(&target.cluster);
+        if !places.contains(target) || !self.is_served(target) {
             self.wrongs.push(format!("a copy at {target}"));
         }
         let there = self.there(target).cloned();
@@ -520,12 +522,12 @@ impl World {
         let seen = self.snapshot();
         let named: BTreeSet<ClusterName> = self.named();
         let places = self.providers.keys().filter(|at| !named.contains(at)).map(|at| self.key.copy_at(at));
-        let consumer = match seen.consumer {
+        let consumer = match seen.consumer.clone() {
             View::Unknown { why, failing } => View::Unknown { why, failing },
             View::Absent => View::Absent,
             View::Present(_) => View::Present(()),
         };
-        let serving = self.assigned().and_then(|at| Some(seen.providers.get(&at)?.copy.clone()));
+        let serving = self.record.as_ref().and_then(|record| seen.view(&(&record.spec.provider).into()).cloned());
         let planned = places.map(|target| {
             let snapshot = SweepSnapshot {
                 broker: None,
