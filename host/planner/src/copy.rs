@@ -111,12 +111,31 @@ pub struct At<'a> {
     pub uid: Option<&'a str>,
 }
 
+/// The apply document for a place, with what it refers to as that is called there; or the reason and the words for why there is
+/// none.
+pub(crate) fn body(snapshot: &Snapshot, at: At<'_>, consumer: &Object) -> Result<Value, (&'static str, String)> {
+    let At { key, target, .. } = at;
+    let mut body = wanted(key, target, consumer, snapshot.broker.as_deref());
+    if let Some(content) = body.as_object_mut() {
+        references::translate(snapshot, target, content).map_err(|why| (reason::REFERENCE_ELSEWHERE, why))?;
+    }
+    let is_lost = |name: &&String| {
+        let is_wanted = *name != "status" && !core_kinds::is_set_by_cluster(&key.gvk, name);
+        is_wanted
+            && body.get(name.as_str()).is_none()
+            && consumer.fields.get(*name).is_some_and(|raw| raw.get() != "null")
+    };
+    match consumer.fields.keys().find(is_lost) {
+        Some(field) => Err((reason::INVALID, format!("{field} nests too deep to be copied (127 levels at most)"))),
+        None => Ok(body),
+    }
+}
+
 /// Brings the copy at a provider in step with the consumer object, both in the same version.
 pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Object>) -> Step {
     let At { key, target, uid } = at;
     let provider = &target.cluster;
     let memory = &snapshot.memory;
-    let broker = snapshot.broker.as_deref();
     if let Some(copy) = copy {
         if !is_ours(copy, key, uid) {
             return blocked(
@@ -140,23 +159,10 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
             };
         }
     }
-    let mut body = wanted(key, target, consumer, broker);
-    if let Some(content) = body.as_object_mut()
-        && let Err(why) = references::translate(snapshot, target, content)
-    {
-        return blocked(reason::REFERENCE_ELSEWHERE, format!("{why}; what {provider} has stays as it was"));
-    }
-    let is_lost = |name: &&String| {
-        let is_wanted = *name != "status" && !core_kinds::is_set_by_cluster(&key.gvk, name);
-        is_wanted
-            && body.get(name.as_str()).is_none()
-            && consumer.fields.get(*name).is_some_and(|raw| raw.get() != "null")
+    let body = match body(snapshot, at, consumer) {
+        Ok(body) => body,
+        Err((reason, why)) => return blocked(reason, format!("{why}; what {provider} has stays as it was")),
     };
-    if let Some(field) = consumer.fields.keys().find(is_lost) {
-        let message =
-            format!("{field} nests too deep to be copied (127 levels at most); what {provider} has stays as it was");
-        return blocked(reason::INVALID, message);
-    }
     if copy.is_some_and(|copy| owned::in_step(&body, copy)) {
         return Step { action: None, synced: in_step(provider, consumer, memory), stands: true, again: None };
     }

@@ -180,6 +180,26 @@ pub(crate) fn keep_wanted(gvk: &Gvk, name: &str, content: &mut Map<String, Value
     content.values_mut().for_each(without_nulls);
 }
 
+/// A status that is there, and the wanted one, both as the server of a kind of its own keeps them; `None` for custom kinds. The
+/// conditions of these kinds have no `observedGeneration`, most of them, and servers write null where there is nothing.
+pub(crate) fn as_kept(gvk: &Gvk, there: &Value, wanted: &Value) -> Option<(Value, Value)> {
+    if !is_core(&gvk.group) {
+        return None;
+    }
+    let [mut there, mut wanted] = [there, wanted].map(Value::clone);
+    without_nulls(&mut there);
+    without_nulls(&mut wanted);
+    let shown = there.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let numberless: Vec<&Value> =
+        shown.filter(|it| it.get("observedGeneration").is_none()).map(|it| &it["type"]).collect();
+    for wanted in wanted.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        if numberless.contains(&&wanted["type"]) {
+            remove(wanted, &["observedGeneration"]);
+        }
+    }
+    Some((there, wanted))
+}
+
 fn remove(from: &mut Value, names: &[&str]) {
     if let Some(map) = from.as_object_mut() {
         map.retain(|name, _| !names.contains(&name.as_str()));
@@ -340,6 +360,22 @@ mod tests {
                 "containers": [{"name": "a"}, {"name": "b", "volumeMounts": [{"name": "kube-api-access-mine", "mountPath": "/x"}]}],
                 "volumes": [{"name": "kube-api-access-mine"}]}}),
         );
+    }
+
+    #[test]
+    fn a_status_is_compared_as_its_server_keeps_it() {
+        let job = Gvk::new("batch", "v1", "Job");
+        let wanted = json!({"conditions": [{"type": "Synced", "status": "True", "observedGeneration": 2}]});
+        let kept = json!({"conditions": [{"type": "Synced", "status": "True", "lastProbeTime": null}]});
+        let is_same = |there: &Value| as_kept(&job, there, &wanted).is_some_and(|(there, wanted)| there == wanted);
+        assert!(is_same(&kept));
+        let custom = Gvk::new("g.io", "v1", "Job");
+        assert_eq!(as_kept(&custom, &kept, &wanted), None, "a custom kind keeps what it is given");
+        let older = json!({"conditions": [{"type": "Synced", "status": "True", "observedGeneration": 1}]});
+        assert!(!is_same(&older));
+        let other = json!({"conditions": [{"type": "Synced", "status": "False", "lastProbeTime": null}]});
+        assert!(!is_same(&other));
+        assert!(!is_same(&json!({})));
     }
 
     #[test]

@@ -88,12 +88,9 @@ fn older(order: i64, shown: Option<i64>) -> i64 {
 
 /// Whether the copy at a provider shows the object as it is now, whoever decides whether it is brought in step.
 pub(crate) fn shows(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: &Object) -> bool {
-    let body = copy::wanted(at.key, consumer, snapshot.broker.as_deref());
-    if consumer.fields.keys().any(|name| name != "status" && body.get(name.as_str()).is_none()) {
-        return false;
-    }
+    let Ok(body) = copy::body(snapshot, at, consumer) else { return false };
     let made_of_it = || {
-        let applied = snapshot.memory.applied.get(at.provider);
+        let applied = snapshot.memory.applied.get(&at.target.cluster);
         applied.is_some_and(|last| last.asked == digest::of(&body) && last.got == copy::content_digest(copy))
     };
     owned::in_step(&body, copy) || made_of_it()

@@ -13,7 +13,7 @@ use resource_broker_api::{
 use serde_json::{Map, Value};
 
 use crate::{
-    digest,
+    core_kinds, digest,
     findings::{Finding, Findings, Holds},
     plan::Action,
     snapshot::{Part, Record, Shape, Snapshot, Written},
@@ -95,7 +95,9 @@ pub fn put(snapshot: &Snapshot, consumer: &Object, shown: Option<Value>, finding
         wanted.insert("conditions".into(), all.into());
     }
     let wanted = Value::Object(wanted);
-    if is_same(there.as_ref().unwrap_or(&Value::Object(Map::new())), &wanted) {
+    let shown = there.clone().unwrap_or_else(|| Value::Object(Map::new()));
+    let as_kept = || core_kinds::as_kept(&snapshot.key.gvk, &shown, &wanted);
+    if is_same(&shown, &wanted) || as_kept().is_some_and(|(shown, wanted)| is_same(&shown, &wanted)) {
         return None;
     }
     let asked = digest::of(&timeless);
