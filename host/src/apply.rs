@@ -156,7 +156,7 @@ impl Apply {
                 Ok(vec![])
             }
             Action::ReleaseMigration { name, uid, resource_version, keep } => {
-                self.release(&self.migration_target(name), uid, resource_version, keep).await
+                self.release(&self.migration_target(name), uid, resource_version, keep, part).await
             }
             Action::DeleteMigration { name, uid, guards } => {
                 self.guards(guards).await?;
@@ -179,7 +179,10 @@ impl Apply {
             }
             Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
                 self.guards(guards).await?;
-                self.release(target, uid, resource_version, keep).await
+                self.release(target, uid, resource_version, keep, part).await
+            }
+            Action::Retain { target, uid, resource_version, finalizers } => {
+                self.release(target, uid, resource_version, finalizers, part).await
             }
             Action::ApplyCopy { target, uid, body, asked } => {
                 self.apply_copy(target, uid.as_deref(), body, asked).await
@@ -302,12 +305,13 @@ impl Apply {
         Err(Fault::Again(format!("{target} is not as the cache shows it")))
     }
 
-    async fn release(&self, target: &Target, uid: &str, resource_version: &str, keep: &[String]) -> Done {
+    /// Gives an object these finalizers alone.
+    async fn release(&self, target: &Target, uid: &str, resource_version: &str, keep: &[String], part: Part) -> Done {
         let finalizers = if keep.is_empty() { Value::Null } else { json!(keep) };
         let change = json!({"metadata": {"uid": uid, "resourceVersion": resource_version, "finalizers": finalizers}});
-        let object = match self.patch(target, "", Patch::Merge, &change, Part::Delete).await {
+        let object = match self.patch(target, "", Patch::Merge, &change, part).await {
             // Somebody else took the last finalizer off.
-            Err(Fault::Again(_)) if self.read(target, Part::Delete).await?.is_none_or(|there| there.uid() != uid) => {
+            Err(Fault::Again(_)) if self.read(target, part).await?.is_none_or(|there| there.uid() != uid) => {
                 enqueue(&self.queue, self.cache.ended(target, uid));
                 return Ok(gone(target, uid));
             }

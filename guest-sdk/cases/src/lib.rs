@@ -48,6 +48,7 @@ mod case;
 mod compare;
 mod read;
 mod run;
+pub mod yaml;
 
 pub use answer::{Answer, Failure, FailureKind, Manifest, Offer, Outcome, Problem, Stage, Verdict, Violation};
 pub use case::{Call, Case, CopyContext, Deployed, Endpoint, Migration, Mirrored};

@@ -14,6 +14,7 @@ use crate::case::{
     Call, Case, CopyContext, Deployed, Endpoint, Expect, ExpectedError, ExpectedManifest, ExpectedOutcome,
     ExpectedProblem, ExpectedStage, ExpectedVerdict, Migration, place,
 };
+use crate::yaml;
 
 /// Why there are no cases to be run.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +86,7 @@ impl Case {
         // Some editors begin a file with a mark that belongs to no document.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut cases = Vec::new();
-        for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
+        for (index, document) in yaml::documents(text).into_iter().enumerate() {
             let number = index + 1;
             let wrong = |field: String, message: String| ParseError::Document {
                 file: file.to_owned(),
@@ -93,6 +94,7 @@ impl Case {
                 field,
                 message,
             };
+            let document = document.map_err(|error| wrong(String::new(), error.to_string()))?;
             let raw: Option<RawCase> = deserialize_with_path(document).map_err(|error| {
                 let field = dotted(error.path());
                 let message = without_path(&field, &error.into_inner().to_string());
@@ -131,7 +133,7 @@ fn case_files(folder: &Path) -> Result<Vec<PathBuf>, ParseError> {
     Ok(files)
 }
 
-/// Most messages of serde_yaml begin with the path, or that of the object around, as in `offers[0]: `.
+/// Some messages begin with the path, or that of the object around, as in `offers[0]: `.
 fn without_path(field: &str, message: &str) -> String {
     let rest = message.split_once(": ").filter(|(path, _)| field.starts_with(&path.replace('[', ".").replace(']', "")));
     rest.map_or(message, |(_, rest)| rest).to_owned()
@@ -474,7 +476,8 @@ mod tests {
     fn what_is_wrong_with_a_document_is_told_with_its_place() {
         for (text, expected) in [
             ("", "case.yaml, document 1: there is no case in this file"),
-            ("copy: [", "case.yaml, document 1, field copy: "),
+            ("copy: [", "case.yaml, document 1: "),
+            ("copy: {a: 1, a: 2}", "case.yaml, document 1: key \"a\" for the second time"),
             ("filters: []", "case.yaml, document 1: missing field `expect`"),
             (
                 "filters: []\nexpect: {valid: true}\n---\nfilter: []\nexpect: {valid: true}",

@@ -199,6 +199,8 @@ pub mod reason {
     pub const STAGE_TIMED_OUT: &str = "StageTimedOut";
     /// `Failed` is true: a stage cannot succeed any more.
     pub const STAGE_FAILED: &str = "StageFailed";
+    /// `Failed` is true: what a stage deployed is gone, and whether it did its work is not recorded.
+    pub const STAGE_RESOURCE_LOST: &str = "StageResourceLost";
     /// `Failed` is true: a person ordered the object to stay with its old provider.
     pub const ROLLED_BACK: &str = "RolledBack";
     /// `Failed` is true: the object was deleted, changed back, or goes elsewhere.

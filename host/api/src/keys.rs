@@ -42,6 +42,8 @@ pub const ACCEPT_API_FINALIZER: &str = "broker.platform-mesh.io/acceptapi-finali
 pub const MIGRATION_CONFIGURATION_FINALIZER: &str = "broker.platform-mesh.io/migrationconfiguration-finalizer";
 /// Finalizer on Migrations, from their creation until nothing of them is left in the compute cluster.
 pub const MIGRATION_FINALIZER: &str = "broker.platform-mesh.io/migration-finalizer";
+/// Finalizer on stage resources in the compute cluster, from their creation until the stage's end is in the Migration's status.
+pub const STAGE_FINALIZER: &str = "broker.platform-mesh.io/stage-finalizer";
 /// Label on stage resources in the compute cluster: the stage.
 pub const MIGRATION_STAGE: &str = "broker.platform-mesh.io/migration-stage";
 /// Label on stage resources in the compute cluster: the migration.

@@ -18,6 +18,7 @@ use crate::{
     plan::{About, Action, Event, Guard, Plan, State},
     service::MAX_EVENT,
     snapshot::{ComputeView, MigrationRecord, Record, Target, View},
+    stage,
 };
 
 /// How long a deletion may take before the Migration's conditions say what it waits for.
@@ -49,7 +50,7 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
         // Somebody took its finalizer off. Where its object still moves it is made anew, and finds what it had deployed.
         let moves = snapshot.record.present().is_some_and(|record| record.spec.next.is_some());
         if snapshot.record.is_known() && !moves {
-            plan.then(clean(&snapshot.compute));
+            clean(&snapshot.compute, &mut plan);
         }
         return plan;
     };
@@ -73,7 +74,7 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
         plan.state = State::Blocked;
         return plan;
     }
-    plan.then(clean(&snapshot.compute));
+    clean(&snapshot.compute, &mut plan);
     if let Some(left) = left(migration, &snapshot.compute) {
         plan.waits.push(left);
         plan.state = State::Waiting;
@@ -112,7 +113,7 @@ fn going(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Plan {
         plan.then(release(migration));
     }
     if elsewhere(migration, &snapshot.compute).is_none() {
-        plan.then(clean(&snapshot.compute));
+        clean(&snapshot.compute, &mut plan);
     }
     plan
 }
@@ -228,18 +229,15 @@ fn ended(migration: &MigrationRecord) -> Option<&Time> {
     end.map(|condition| &condition.last_transition_time)
 }
 
-/// Takes away what is left in the compute cluster.
-fn clean(compute: &ComputeView) -> Vec<Action> {
-    let all = compute.deployed.iter().chain(&compute.mirrored).filter(|(_, object)| !object.is_deleting());
-    all.map(|(gvk, object)| Action::Delete {
-        target: Target::new(
-            compute.cluster.clone(),
-            gvk.clone(),
-            Some(compute.namespace.clone()),
-            object.name().to_owned(),
-        ),
-        uid: object.uid().to_owned(),
-        guards: Vec::new(),
-    })
-    .collect()
+/// Takes away what is left in the compute cluster, in steps.
+fn clean(compute: &ComputeView, plan: &mut Plan) {
+    let mut steps = <[Vec<Action>; 2]>::default();
+    for (gvk, object) in compute.deployed.iter().chain(&compute.mirrored) {
+        let namespace = Some(compute.namespace.clone());
+        let target = Target::new(compute.cluster.clone(), gvk.clone(), namespace, object.name().to_owned());
+        stage::take_away(&target, object, &mut steps);
+    }
+    for step in steps {
+        plan.then(step);
+    }
 }

@@ -44,6 +44,7 @@ mod pods;
 mod progress;
 pub mod question;
 pub mod references;
+mod reference;
 pub mod related;
 mod reroute;
 pub mod route;

@@ -41,9 +41,11 @@ pub(crate) struct UnderWay<'a> {
 }
 
 impl<'a> UnderWay<'a> {
-    /// A status to be rewritten.
+    /// A status to be rewritten. What has been deployed since the last write comes along.
     pub(crate) fn chronicle(&self) -> Chronicle<'a> {
-        Chronicle::of(self.migration, &self.snapshot.now)
+        let mut chronicle = Chronicle::of(self.migration, &self.snapshot.now);
+        stage::note_deployed(*self, chronicle.status());
+        chronicle
     }
 
     /// The migration's id.
@@ -65,7 +67,7 @@ impl<'a> UnderWay<'a> {
 
     /// Something that is not the broker's to mend is in the way.
     pub(crate) fn blocked(&self, why: &str) -> Progress {
-        blocked(self.snapshot, self.migration, why)
+        blocked_in(self.chronicle(), why)
     }
 
     /// What is awaited.
@@ -390,7 +392,10 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
 
 /// Something that is not the broker's to mend is in the way of a migration.
 fn blocked(snapshot: &Snapshot, migration: &MigrationRecord, why: &str) -> Progress {
-    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    blocked_in(Chronicle::of(migration, &snapshot.now), why)
+}
+
+fn blocked_in(mut chronicle: Chronicle<'_>, why: &str) -> Progress {
     let write = chronicle.progressing(&Finding::no(reason::BLOCKED, why)).write();
     Progress::act(format!("its migration is blocked: {why}"), write).shown_as(Stand::Blocked)
 }

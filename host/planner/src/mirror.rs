@@ -15,7 +15,8 @@ use crate::{
     migrate::UnderWay,
     plan::{Action, CopyRelated, DeclaredBy, Existing, Marks},
     progress::Progress,
-    question::Mirrored,
+    question::{Manifest, Mirrored},
+    reference::{self, Reference},
     related::{is_untouched, source_mark},
     snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
 };
@@ -69,18 +70,33 @@ impl Step {
 
 /// Brings the mirrors in step with what both copies declare. As long as another migration has one of their names none is made:
 /// two that need the same names would each hold some and wait for the rest. Where both have begun to take them at the same
-/// time, one gives its own back.
+/// time, one gives its own back. A name belongs to one migration, whatever the kind: what a stage mounts is said by the name alone.
 pub(crate) fn sync(under_way: UnderWay<'_>, has_begun: bool) -> Step {
     let compute = &under_way.snapshot.migration.compute;
     let mirrors = || compute.mirrors.iter().filter(|mirror| mirror.allowed);
     let mut step = Step::default();
-    if let Some((mirror, other)) = mirrors().find_map(|mirror| Some((mirror, holder(under_way, mirror)?))) {
-        let target = target(compute, mirror);
+    // What may not be copied is not mirrored, and a stage may speak of it all the same.
+    let mut held = compute.mirrors.iter().filter_map(|mirror| holder(under_way, mirror));
+    // Two that both have begun with the name, under an earlier release, would wait for one another.
+    let waits = |(_, other, shared): &(Target, &str, bool)| !has_begun || !shared || *other < under_way.id();
+    if let Some((target, other, _)) = held.find(waits) {
         step.taken = Some(format!("{target} is in use by migration {other}, which ends first"));
         if !has_begun && other < under_way.id() {
             step.actions = mirrors().filter_map(|mirror| give_back(under_way, mirror)).collect();
             return step;
         }
+    }
+    for (gvk, left) in compute.mirrors.iter().flat_map(|mirror| &mirror.rivals) {
+        let other = left.label(keys::MIGRATION_ID).unwrap_or_default();
+        if other != under_way.id() && under_way.is_of_the_same_object(other) && !left.is_deleting() {
+            let target = place(compute, gvk, left.name());
+            step.actions.push(Action::Delete { target, uid: left.uid().to_owned(), guards: Vec::new() });
+        }
+    }
+    if let (View::Unknown { why, failing }, false, Some(_)) = (&compute.mirrored_is_read, has_begun, mirrors().next()) {
+        let text = format!("mirrored resources in {} {} cannot be read: {why}", compute.cluster, compute.namespace);
+        *(if *failing { &mut step.problem } else { &mut step.pending }) = Some(text);
+        return step;
     }
     for mirror in mirrors() {
         one(under_way, mirror, &mut step);
@@ -88,10 +104,19 @@ pub(crate) fn sync(under_way: UnderWay<'_>, has_begun: bool) -> Step {
     step
 }
 
-/// The other migration that has a mirror's name.
-fn holder<'a>(under_way: UnderWay<'a>, mirror: &'a MirrorView) -> Option<&'a str> {
-    let id = mirror.there.present()?.label(keys::MIGRATION_ID).unwrap_or_default();
-    (id != under_way.id() && !under_way.is_of_the_same_object(id)).then_some(id)
+/// The other migration that has a mirror's name, under which kind, and whether this one has it too, under its own.
+fn holder<'a>(under_way: UnderWay<'a>, mirror: &'a MirrorView) -> Option<(Target, &'a str, bool)> {
+    let is_own = |there: &Arc<Object>| there.label(keys::MIGRATION_ID) == Some(under_way.id());
+    let shared = mirror.there.present().is_some_and(is_own);
+    let compute = &under_way.snapshot.migration.compute;
+    let own = mirror.there.present().map(|there| (&mirror.declared.gvk, there));
+    let all = own.into_iter().chain(mirror.rivals.iter().map(|(gvk, there)| (gvk, there)));
+    let mut others = all.filter_map(|(gvk, there)| {
+        let id = there.label(keys::MIGRATION_ID).unwrap_or_default();
+        let is_another = id != under_way.id() && !under_way.is_of_the_same_object(id);
+        is_another.then(|| (place(compute, gvk, there.name()), id, shared))
+    });
+    others.next()
 }
 
 /// Takes a mirror of this migration away.
@@ -103,7 +128,11 @@ fn give_back(under_way: UnderWay<'_>, mirror: &MirrorView) -> Option<Action> {
 }
 
 fn target(compute: &ComputeView, mirror: &MirrorView) -> Target {
-    Target::new(compute.cluster.clone(), mirror.declared.gvk.clone(), Some(compute.namespace.clone()), name(mirror))
+    place(compute, &mirror.declared.gvk, &name(mirror))
+}
+
+fn place(compute: &ComputeView, gvk: &Gvk, name: &str) -> Target {
+    Target::new(compute.cluster.clone(), gvk.clone(), Some(compute.namespace.clone()), name.to_owned())
 }
 
 fn one(under_way: UnderWay<'_>, mirror: &MirrorView, step: &mut Step) {
@@ -231,6 +260,30 @@ pub(crate) fn in_place(compute: &ComputeView, id: &str, side: Side) -> Vec<Mirro
             name: name(mirror),
         })
         .collect()
+}
+
+/// Why a stage's manifest may not be deployed: it refers to what is not mirrored for this migration, and may come to be another
+/// one's.
+pub(crate) fn strange_reference(under_way: UnderWay<'_>, manifest: &Manifest) -> Option<String> {
+    let compute = &under_way.snapshot.migration.compute;
+    let is_own = |reference: &Reference| {
+        compute.mirrored.iter().any(|(gvk, object)| {
+            let is_core = ["", "core"].contains(&gvk.group.as_str());
+            object.name() == reference.name && reference.kind.kind().is_none_or(|kind| is_core && gvk.kind == kind)
+        })
+    };
+    let references = reference::all(&manifest.body);
+    let strange = references.into_iter().find(|reference| !is_own(reference))?;
+    Some(format!(
+        "template {} refers to {} {}, which is not among the related resources that are mirrored for this migration in \
+         namespace {} of {}: names that begin with from- and to- belong to those; let the copies declare it, or correct the \
+         template",
+        manifest.template,
+        strange.kind.kind().unwrap_or("object"),
+        strange.name,
+        compute.namespace,
+        compute.cluster
+    ))
 }
 
 /// What is left of a migration in the compute cluster; `None`: nothing, and that is known.

@@ -116,6 +116,17 @@ pub enum Action {
         /// The whole object.
         body: Value,
     },
+    /// Put the broker's finalizer on what an earlier release deployed for a stage.
+    Retain {
+        /// The resource.
+        target: Target,
+        /// The object that is meant.
+        uid: String,
+        /// The version whose finalizers are known.
+        resource_version: String,
+        /// All finalizers that it has from now on.
+        finalizers: Vec<String>,
+    },
     /// Put a finalizer and annotations on an object. The set is whole: one of ours that is not in it goes.
     Decorate {
         /// The object.
@@ -212,14 +223,18 @@ impl Action {
             | Self::MigrationStatus { .. }
             | Self::TakeOrders { .. }
             | Self::DeleteMigration { .. } => Part::Record,
-            Self::Deploy { .. } => Part::Migration,
+            Self::Deploy { .. } | Self::Retain { .. } => Part::Migration,
             Self::Decorate { .. } | Self::Unmark { .. } | Self::Event(_) => Part::Decorate,
             Self::ApplyCopy { .. } => Part::Copy,
             Self::PutStatus { .. } | Self::OfferStatus { .. } => Part::Status,
             Self::CopyRelated(copy) if matches!(copy.marks, Marks::Mirror { .. }) => Part::Migration,
             Self::CopyRelated(_) => Part::Related,
             // What is taken away there is a stage's or a mirror, and its migration tells what is in the way.
-            Self::Delete { target, .. } if target.cluster.role == Role::Compute => Part::Migration,
+            Self::Delete { target, .. } | Self::ReleaseFinalizer { target, .. }
+                if target.cluster.role == Role::Compute =>
+            {
+                Part::Migration
+            }
             Self::DeleteRecord { .. }
             | Self::ReleaseFinalizer { .. }
             | Self::ReleaseMigration { .. }

@@ -47,6 +47,7 @@ pub(crate) fn ending<'r>(
     Ok(Some(under_way.waits(reason, message).again_in(Some(PACE))))
 }
 
-fn is_job(resource: &StageResource) -> bool {
+/// Whether a stage resource is a Job whose pods can be found by its name.
+pub(crate) fn is_job(resource: &StageResource) -> bool {
     resource.gvk.group == "batch" && resource.gvk.kind == "Job" && resource.name.len() <= LONGEST
 }

@@ -530,6 +530,8 @@ pub struct MirrorView {
     pub there: View<Arc<Object>>,
     /// What copies at the provider have to do with it.
     pub claims: Claims,
+    /// Mirrors of other kinds under the same name, of any migration (metadata only).
+    pub rivals: Vec<(Gvk, Arc<Object>)>,
 }
 
 /// An apply and what the API server made of it.

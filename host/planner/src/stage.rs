@@ -1,23 +1,24 @@
 //! One stage of a migration after the other: approval, preconditions, what it deploys in the compute cluster, success, and the
-//! end of what it deployed. What is deployed is written down first, so that it is found again. Needs no client.
+//! end of what it deployed. What is deployed is written down first, so that it is found again, and carries a finalizer until its
+//! end is written down: what somebody deletes while no broker looks has its status still.
 
 use std::time::Duration;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
 use resource_broker_api::{
     GroupVersionKind,
-    broker::{MigrationState, StageResource, StageState, StageStatus},
+    broker::{MigrationState, MigrationStatus, StageResource, StageState, StageStatus},
     conditions::reason,
     keys,
-    names::Gvk,
+    object::Object,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     chronicle::{self, Chronicle},
     findings::Finding,
     migrate::{UnderWay, command, gvk},
-    mirror::held,
+    mirror::{self, held},
     plan::Action,
     pods,
     progress::Progress,
@@ -48,6 +49,9 @@ pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
             None => remind(waiting(under_way, stage, current), under_way, stage, current),
         },
         StageState::Running => {
+            if let Some(why) = lost(under_way, current) {
+                return Ok(stopped(under_way, stage, current, reason::STAGE_RESOURCE_LOST, &why));
+            }
             let step = running(under_way, stage, current)?;
             // What ended while nobody looked has succeeded or failed all the same.
             let ended = match &under_way.answers.outcome {
@@ -169,6 +173,7 @@ fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
             let mut chronicle = under_way.chronicle();
             chronicle.stage(|status| {
                 status.state = StageState::Running;
+                status.retained = true;
                 status.resources = manifests.iter().map(|manifest| resource(under_way.id(), manifest)).collect();
             });
             Ok(Progress::act(format!("stage {} begins", stage.name), chronicle.write()))
@@ -181,7 +186,10 @@ fn manifests<'a>(
     stage: &Stage,
 ) -> Result<Result<&'a Vec<Manifest>, Progress>, Box<Questions>> {
     match &under_way.answers.manifests {
-        Some(manifests) => Ok(under_way.answered(manifests)),
+        Some(manifests) => Ok(under_way.answered(manifests).and_then(|manifests| {
+            let strange = manifests.iter().find_map(|manifest| mirror::strange_reference(under_way, manifest));
+            strange.map_or(Ok(manifests), |why| Err(under_way.blocked(&format!("stage {}: {why}", stage.name))))
+        })),
         None => Err(under_way.ask(TemplateAsk::Render(stage.name.clone()))),
     }
 }
@@ -193,12 +201,103 @@ fn resource(id: &str, manifest: &Manifest) -> StageResource {
         template: manifest.template.clone(),
         gvk: GroupVersionKind { group: group.into(), version: version.into(), kind: text("kind").into() },
         name: format!("{id}-{}", manifest.template),
+        uid: None,
     }
+}
+
+/// Writes down which objects have been deployed for the stage that runs, as the compute cluster shows them.
+pub(crate) fn note_deployed(under_way: UnderWay<'_>, status: &mut MigrationStatus) {
+    let Some(stage) = status.stages.last_mut().filter(|stage| stage.state == StageState::Running) else { return };
+    for resource in stage.resources.iter_mut().filter(|resource| resource.uid.is_none()) {
+        let there = seen(under_way, resource).filter(|there| is_of(there, &stage.name));
+        resource.uid = there.map(|there| there.uid().to_owned());
+    }
+    stage.retained |= stage.resources.iter().all(|resource| resource.uid.is_some());
+}
+
+/// Why it cannot be known whether what a stage deployed did its work: it is gone, and its end is not written down.
+fn lost(under_way: UnderWay<'_>, current: &StageStatus) -> Option<String> {
+    let compute = &under_way.snapshot.migration.compute;
+    let (cluster, namespace) = (&compute.cluster, &compute.namespace);
+    current.resources.iter().find_map(|resource| {
+        let what = format!("{} {} in namespace {namespace} of {cluster}", resource.gvk.kind, resource.name);
+        match (shown(under_way, resource), &resource.uid) {
+            (Shown::There(there), Some(uid)) if there.uid() != uid => {
+                Some(format!("{what} is another object (UID {}) than the one that was deployed (UID {uid})", there.uid()))
+            }
+            (Shown::Absent, Some(uid)) => Some(format!(
+                "{what} (UID {uid}) is gone although the broker's finalizer was on it, and its end was not seen"
+            )),
+            (Shown::Absent, None) if !current.retained => Some(format!(
+                "{what}, which an earlier release of the broker deployed or was about to, is not there, and its end was not seen"
+            )),
+            _ => None,
+        }
+    })
+}
+
+fn is_retained(object: &Object) -> bool {
+    object.finalizers().iter().any(|held| held == keys::STAGE_FINALIZER)
+}
+
+/// Whether an object was deployed for the stage of this name.
+fn is_of(object: &Object, stage: &str) -> bool {
+    object.label(keys::MIGRATION_STAGE) == Some(stage)
+}
+
+/// Takes an object away whose end is written down, or does not matter any more: the finalizer first, then the object. The steps
+/// are carried out one after the other.
+pub(crate) fn take_away(target: &Target, object: &Object, steps: &mut [Vec<Action>; 2]) {
+    let uid = object.uid().to_owned();
+    if is_retained(object) {
+        let others = object.finalizers().iter().filter(|held| *held != keys::STAGE_FINALIZER);
+        steps[0].push(Action::ReleaseFinalizer {
+            target: target.clone(),
+            uid: uid.clone(),
+            resource_version: object.resource_version().to_owned(),
+            keep: others.cloned().collect(),
+            guards: Vec::new(),
+        });
+    }
+    if !object.is_deleting() {
+        steps[1].push(Action::Delete { target: target.clone(), uid, guards: Vec::new() });
+    }
+}
+
+/// Puts the finalizer on what an earlier release deployed.
+fn retain(target: Target, object: &Object) -> Action {
+    let finalizers = object.finalizers().iter().cloned().chain([keys::STAGE_FINALIZER.to_owned()]);
+    Action::Retain {
+        target,
+        uid: object.uid().to_owned(),
+        resource_version: object.resource_version().to_owned(),
+        finalizers: finalizers.collect(),
+    }
+}
+
+/// Whether a Job that somebody deleted never ends: its controller makes no pods for it any more, and counts on none.
+fn stands_still(resource: &StageResource, job: &Object) -> bool {
+    if !pods::is_job(resource) {
+        return false;
+    }
+    let status = job.field("status").unwrap_or_default();
+    let is_ending = |condition: &Value| {
+        let type_ = condition["type"].as_str().unwrap_or_default();
+        condition["status"] == "True" && ["Complete", "Failed", "SuccessCriteriaMet", "FailureTarget"].contains(&type_)
+    };
+    let count = |value: &Value| value.as_i64().unwrap_or_default();
+    let uncounted = |of: &str| status["uncountedTerminatedPods"][of].as_array().is_some_and(|pods| !pods.is_empty());
+    let completions = job.field("spec").map_or(1, |spec| spec["completions"].as_i64().unwrap_or(1));
+    !status["conditions"].as_array().is_some_and(|all| all.iter().any(is_ending))
+        && count(&status["active"]) == 0
+        && count(&status["succeeded"]) < completions
+        && !uncounted("succeeded")
+        && !uncounted("failed")
 }
 
 /// What the compute cluster shows of a stage's resource.
 enum Shown<'a> {
-    There(&'a resource_broker_api::object::Object),
+    There(&'a Object),
     Absent,
     /// It can never be there.
     Impossible(Progress),
@@ -222,16 +321,24 @@ fn shown<'a>(under_way: UnderWay<'a>, resource: &StageResource) -> Shown<'a> {
         let text = format!("{gvk} in {} {} cannot be seen: {why}", compute.cluster, compute.namespace);
         return if *failing { Shown::Wait(under_way.blocked(&text)) } else { wait(text) };
     }
-    let is_it = |(other, object): &&(Gvk, std::sync::Arc<resource_broker_api::object::Object>)| {
-        *other == gvk && object.name() == resource.name
-    };
-    compute.deployed.iter().find(is_it).map_or(Shown::Absent, |(_, object)| Shown::There(object))
+    seen(under_way, resource).map_or(Shown::Absent, Shown::There)
+}
+
+/// What is under a stage resource's name, as far as the compute cluster is read.
+fn seen<'a>(under_way: UnderWay<'a>, resource: &StageResource) -> Option<&'a Object> {
+    let gvk = gvk(&resource.gvk);
+    let deployed = &under_way.snapshot.migration.compute.deployed;
+    let it = deployed.iter().find(|(other, object)| *other == gvk && object.name() == resource.name);
+    it.map(|(_, object)| object.as_ref())
 }
 
 fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
     let mut deployed = Vec::new();
     let mut missing = Vec::new();
     let mut impossible = None;
+    let mut going = Vec::new();
+    let mut retained = Vec::new();
+    let mut strange = (Vec::new(), <[Vec<Action>; 2]>::default());
     for resource in &current.resources {
         match shown(under_way, resource) {
             Shown::Wait(progress) => return Ok(progress),
@@ -240,17 +347,25 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
                 missing.push(resource);
                 impossible = Some(progress);
             }
-            Shown::There(object) if object.is_deleting() => {
-                return Ok(under_way.waits(
-                    reason::STAGE_RUNNING,
-                    format!("{} is being deleted; it is made again when it is gone", held(&resource.gvk.kind, object)),
-                ));
+            Shown::There(object) if !is_of(object, &current.name) => {
+                strange.0.push(held(&resource.gvk.kind, object));
+                take_away(&target(under_way, resource), object, &mut strange.1);
             }
             Shown::There(object) => {
+                if object.is_deleting() {
+                    going.push((resource, object));
+                } else if !is_retained(object) {
+                    retained.push(retain(target(under_way, resource), object));
+                }
                 let gvk = gvk(&resource.gvk);
                 deployed.push((resource.template.clone(), Some(object.to_json(&gvk.api_version(), &gvk.kind))));
             }
         }
+    }
+    if !strange.0.is_empty() {
+        let message = format!("{}, which another stage has left, goes first", strange.0.join(", "));
+        let [released, deleted] = strange.1;
+        return Ok(under_way.waits(reason::STAGE_RUNNING, message).then(released).then(deleted));
     }
     if !missing.is_empty() {
         return deploy(under_way, stage, current, &missing, impossible);
@@ -259,18 +374,35 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
     let Some(outcome) = &under_way.answers.outcome else {
         return Err(under_way.ask(TemplateAsk::Assess(stage.name.clone(), deployed)));
     };
-    let outcome = match under_way.answered(outcome) {
-        Ok(outcome) => outcome,
-        Err(progress) => return Ok(progress),
-    };
-    Ok(match outcome {
-        Outcome::Waiting(why) => under_way.waits(reason::STAGE_RUNNING, why.clone()),
-        Outcome::Failed(why) => attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why),
-        Outcome::Succeeded => succeed(under_way, stage),
+    let why = match under_way.answered(outcome) {
+        Err(progress) => return Ok(progress.then(retained)),
+        Ok(Outcome::Failed(why)) => {
+            return Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why));
+        }
+        Ok(Outcome::Succeeded) => return Ok(succeed(under_way, stage)),
         // A stage that deploys nothing is done when it may be deployed.
-        Outcome::Ready if nothing_deployed => succeed(under_way, stage),
-        Outcome::Ready => under_way.waits(reason::STAGE_RUNNING, "its success is waited for".into()),
-    })
+        Ok(Outcome::Ready) if nothing_deployed => return Ok(succeed(under_way, stage)),
+        Ok(Outcome::Ready) => "its success is waited for",
+        Ok(Outcome::Waiting(why)) => why.as_str(),
+    };
+    if going.is_empty() {
+        return Ok(under_way.waits(reason::STAGE_RUNNING, why.to_owned()).then(retained));
+    }
+    let still: Vec<&StageResource> =
+        going.iter().filter(|(resource, job)| stands_still(resource, job)).map(|(resource, _)| *resource).collect();
+    if let Some(first) = still.first() {
+        if let Some(progress) = pods::ending(under_way, still.iter().copied(), reason::STAGE_RUNNING)? {
+            return Ok(progress.then(retained));
+        }
+        let why = format!("Job {} was deleted before it had ended, and no pod of it runs any more", first.name);
+        return Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, &why));
+    }
+    let names: Vec<String> = going.iter().map(|(resource, object)| held(&resource.gvk.kind, object)).collect();
+    let message = format!(
+        "{why}; somebody deleted {}, which goes on as far as it can, and goes away when its end is seen",
+        names.join(", ")
+    );
+    Ok(under_way.waits(reason::STAGE_RUNNING, message).then(retained))
 }
 
 /// Deploys what is not there. What the stage makes by now is written down first, where that is something else than before; where
@@ -289,8 +421,12 @@ fn deploy(
     let id = under_way.id();
     let made: Vec<StageResource> = manifests.iter().map(|manifest| resource(id, manifest)).collect();
     let there = current.resources.iter().filter(|resource| !missing.contains(resource));
-    let mut wanted: Vec<StageResource> = there.filter(|there| !made.contains(there)).cloned().collect();
-    wanted.extend(made.iter().cloned());
+    let is_made = |there: &StageResource| made.iter().any(|made| made.is_same(there));
+    let mut wanted: Vec<StageResource> = there.filter(|there| !is_made(there)).cloned().collect();
+    wanted.extend(made.iter().map(|made| {
+        let known = current.resources.iter().find(|known| known.is_same(made));
+        known.unwrap_or(made).clone()
+    }));
     let (mut before, mut after) = (current.resources.clone(), wanted.clone());
     before.sort();
     after.sort();
@@ -302,7 +438,8 @@ fn deploy(
     if let Some(progress) = impossible {
         return Ok(progress);
     }
-    let due: Vec<_> = manifests.iter().zip(&made).filter(|(_, made)| missing.contains(made)).collect();
+    let due: Vec<_> =
+        manifests.iter().zip(&made).filter(|(_, made)| missing.iter().any(|it| it.is_same(made))).collect();
     // A Job that somebody deleted by hand may have left some.
     if let Some(progress) = pods::ending(under_way, due.iter().map(|(_, made)| *made), reason::STAGE_RUNNING)? {
         return Ok(progress);
@@ -322,7 +459,9 @@ fn deployment(under_way: UnderWay<'_>, stage: &Stage, manifest: &Manifest, made:
     if let Some(broker) = &under_way.snapshot.broker {
         annotations[keys::BROKER] = broker.as_ref().into();
     }
-    let mut metadata = json!({"name": made.name, "namespace": compute.namespace, "labels": labels});
+    let mut metadata = json!({
+        "name": made.name, "namespace": compute.namespace, "labels": labels, "finalizers": [keys::STAGE_FINALIZER],
+    });
     if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
         metadata["annotations"] = annotations;
     }
@@ -361,27 +500,41 @@ fn succeed(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
 }
 
 fn attempt_failed(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &str, message: &str) -> Progress {
+    if current.attempt > stage.retries {
+        return stopped(under_way, stage, current, why, message);
+    }
     let mut chronicle = under_way.chronicle();
-    let again = current.attempt <= stage.retries;
+    chronicle.stage(|status| {
+        status.message = Some(message.to_owned());
+        status.state = StageState::Retrying;
+        status.completed_at = None;
+    });
+    Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
+}
+
+/// The stage has failed, and nothing goes on until a person orders something.
+fn stopped(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &str, message: &str) -> Progress {
+    let mut chronicle = under_way.chronicle();
     let now = under_way.snapshot.now.clone();
     chronicle.stage(|status| {
         status.message = Some(message.to_owned());
-        status.state = if again { StageState::Retrying } else { StageState::Failed };
-        status.completed_at = (!again).then_some(now);
+        status.state = StageState::Failed;
+        status.completed_at = Some(now);
     });
-    if !again {
-        let migration = under_way.migration;
-        let message = format!(
-            "stage {} failed at attempt {}: {message}; {} serves on, and what the stage deployed stays to be looked at: \
-             {} tries again, {} gives it up",
-            stage.name,
-            current.attempt,
-            migration.spec.from.cluster_name,
-            command("retry", migration),
-            command("rollback", migration),
-        );
-        chronicle.fail(why, &message);
-    }
+    let migration = under_way.migration;
+    let (from, to) = (&migration.spec.from.cluster_name, &migration.spec.to.cluster_name);
+    let (retry, rollback) = (command("retry", migration), command("rollback", migration));
+    let next = if why == reason::STAGE_RESOURCE_LOST {
+        format!(
+            "whether it did its work cannot be known, so it is not run a second time by itself: look at the data at {to}; \
+             {retry} runs the stage again, {rollback} gives the migration up"
+        )
+    } else {
+        format!("what the stage deployed stays to be looked at: {retry} tries again, {rollback} gives it up")
+    };
+    let told =
+        format!("stage {} failed at attempt {}: {message}; {from} serves on, and {next}", stage.name, current.attempt);
+    chronicle.fail(why, &told);
     Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
 }
 
@@ -408,7 +561,7 @@ pub(crate) fn retry(mut chronicle: Chronicle<'_>) -> Vec<Action> {
 /// Takes away what a stage deployed; `None` once that is gone, and the pods of its Jobs have ended: they must not meet what
 /// comes next.
 fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Result<Option<Progress>, Box<Questions>> {
-    let mut actions = Vec::new();
+    let mut steps = <[Vec<Action>; 2]>::default();
     let mut left = Vec::new();
     for resource in &current.resources {
         match shown(under_way, resource) {
@@ -416,10 +569,7 @@ fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Result<Option<Progre
             Shown::Wait(progress) => return Ok(Some(progress)),
             Shown::There(object) => {
                 left.push(held(&resource.gvk.kind, object));
-                if !object.is_deleting() {
-                    let uid = object.uid().to_owned();
-                    actions.push(Action::Delete { target: target(under_way, resource), uid, guards: Vec::new() });
-                }
+                take_away(&target(under_way, resource), object, &mut steps);
             }
         }
     }
@@ -433,5 +583,6 @@ fn clean(under_way: UnderWay<'_>, current: &StageStatus) -> Result<Option<Progre
         compute.cluster,
         left.join(", ")
     );
-    Ok(Some(under_way.waits(reason::CLEANING, message).then(actions)))
+    let [released, deleted] = steps;
+    Ok(Some(under_way.waits(reason::CLEANING, message).then(released).then(deleted)))
 }

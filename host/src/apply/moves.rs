@@ -10,7 +10,7 @@ use super::{
     parse, test_uid,
 };
 use crate::{
-    cache::is_named,
+    cache::{MirrorName, is_named},
     planner::{
         plan::Budget,
         snapshot::{Part, Target},
@@ -67,7 +67,7 @@ impl Apply {
                 let there = there.ok_or_else(|| Fault::Again(format!("{target} has just gone")))?;
                 self.took(target, &there);
                 if is_of_another_stage(&there, body) {
-                    self.delete(target, there.uid(), PART).await?;
+                    self.take_away(target, &there).await?;
                     return Err(Fault::Again(format!("{target} of another stage goes first")));
                 }
                 found_instead(target, &there, body)
@@ -83,8 +83,27 @@ impl Apply {
         if self.cache.is_migrating(made.label(keys::MIGRATION_ID).unwrap_or_default()) {
             return Ok(());
         }
-        self.delete(target, made.uid(), Part::Migration).await?;
+        self.take_away(target, made).await?;
         Err(Fault::Again(format!("the Migration that {target} was made for is being deleted")))
+    }
+
+    /// A mirror's name belongs to one migration. Passes of two may make mirrors at the same time, of different kinds.
+    pub(super) fn take_mirror_name(&self, target: &Target, id: &str) -> Result<MirrorName, Fault> {
+        let taken = |other: String| Fault::Again(format!("{target} is in use by migration {other}"));
+        self.cache.take_mirror_name(&target.name, id).map_err(taken)
+    }
+
+    /// Deletes what was made for a migration that does not go on: nothing of it has to be recorded.
+    async fn take_away(&self, target: &Target, there: &Object) -> Result<(), Fault> {
+        if there.finalizers().iter().any(|held| held == keys::STAGE_FINALIZER) {
+            let keep: Vec<String> =
+                there.finalizers().iter().filter(|held| *held != keys::STAGE_FINALIZER).cloned().collect();
+            self.release(target, there.uid(), there.resource_version(), &keep, Part::Migration).await?;
+        }
+        if !there.is_deleting() {
+            self.delete(target, there.uid(), Part::Migration).await?;
+        }
+        Ok(())
     }
 
     /// Whether an Assignment, as it is now, does not name a copy in any version.

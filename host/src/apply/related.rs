@@ -50,6 +50,10 @@ impl Apply {
         if untouched && existing.as_ref().is_some_and(|there| related::is_of(there, &source)) {
             return Ok(vec![]);
         }
+        let _name = match &request.marks {
+            Marks::Mirror { id, .. } if existing.is_none() => Some(self.take_mirror_name(&request.target, id)?),
+            _ => None,
+        };
         let result = match &existing {
             Some(there) => self.put_related(request, &source, there, part).await,
             None => match self.create_related(request, &source, part).await? {

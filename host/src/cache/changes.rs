@@ -88,11 +88,18 @@ impl Cache {
     /// A watch found out how the cluster serves its kind.
     pub fn discovered(&self, id: &StoreId, resource: Resource) {
         let mut inner = self.lock();
+        let mut is_new = false;
         if let What::Kind(gvk) = &id.what {
+            is_new = !inner.is_served_as(gvk, &resource.plural);
             inner.plurals.entry(gvk.clone()).or_insert_with(|| resource.plural.clone());
         }
         if let Some(store) = inner.stores.get_mut(id) {
             store.resource = Some(resource);
+        }
+        drop(inner);
+        if is_new {
+            // A Plugin may claim the kind under this plural.
+            self.plugins.notify_one();
         }
     }
 

@@ -146,11 +146,18 @@ impl Inner {
                 let name = format!("{}{}", side.prefix(), declared.name);
                 let what = What::Mirrors(declared.gvk.clone());
                 let source = self.source(end, declared, needed);
+                let others = self.scope.related.iter().filter(|kind| **kind != declared.gvk);
+                let rivals = others.filter_map(|kind| {
+                    let what = What::Mirrors(kind.clone());
+                    let there = self.view(&compute.cluster, what, Some(&compute.namespace), &name);
+                    Some((kind.clone(), there.present()?.clone()))
+                });
                 mirrors.push(MirrorView {
                     side,
                     allowed: self.scope.related.contains(&declared.gvk),
                     claims: self.claims_on(end, declared, &source),
                     source,
+                    rivals: rivals.collect(),
                     there: self.view(&compute.cluster, what, Some(&compute.namespace), &name),
                     declared: declared.clone(),
                 });

@@ -38,6 +38,8 @@ pub(super) struct Migrations {
     pub(super) deployed: Labelled,
     /// Mirrored related resources by the id on their label.
     pub(super) mirrored: Labelled,
+    /// Names of mirrors that are being made, with the migration's id and how many objects it makes under the name.
+    making: HashMap<String, (String, usize)>,
 }
 
 /// A `MigrationConfiguration` with what the planner need not know.
@@ -82,6 +84,12 @@ impl Labelled {
     /// What carries this id.
     pub(super) fn of(&self, id: &str) -> impl Iterator<Item = &HeldId> {
         self.0.get(id).into_iter().flatten()
+    }
+
+    /// Whose, other than this one's, a name is.
+    fn holder(&self, name: &str, id: &str) -> Option<&str> {
+        let mut others = self.0.iter().filter(|(other, _)| other.as_str() != id);
+        others.find(|(_, held)| held.iter().any(|(.., there)| there == name)).map(|(other, _)| other.as_str())
     }
 
     /// Nothing of it is known any more.
@@ -221,6 +229,46 @@ impl Cache {
         let inner = self.lock();
         let migration = inner.migrations.names.get(id).and_then(|name| inner.migrations.records.get(name));
         migration.is_some_and(|migration| !migration.is_deleting())
+    }
+}
+
+/// A mirror's name in the compute cluster, which a migration has while it makes the mirror. When this is dropped, what was made is in
+/// the cache and holds the name.
+pub struct MirrorName {
+    cache: Arc<Cache>,
+    name: String,
+}
+
+impl Cache {
+    /// Takes a mirror's name for a migration, whatever the mirror's kind.
+    ///
+    /// # Errors
+    ///
+    /// The id of the migration that has it.
+    pub fn take_mirror_name(self: &Arc<Self>, name: &str, id: &str) -> Result<MirrorName, String> {
+        let mut inner = self.lock();
+        if let Some(other) = inner.migrations.mirrored.holder(name, id) {
+            return Err(other.to_owned());
+        }
+        let (holder, count) = inner.migrations.making.entry(name.to_owned()).or_insert_with(|| (id.to_owned(), 0));
+        if holder != id {
+            return Err(holder.clone());
+        }
+        *count += 1;
+        drop(inner);
+        Ok(MirrorName { cache: self.clone(), name: name.to_owned() })
+    }
+}
+
+impl Drop for MirrorName {
+    fn drop(&mut self) {
+        let mut inner = self.cache.lock();
+        if let Some((_, count)) = inner.migrations.making.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                inner.migrations.making.remove(&self.name);
+            }
+        }
     }
 }
 
@@ -447,6 +495,30 @@ mod tests {
         let (snapshot, needed) = cache.snapshot(&key("a"), Memory::default());
         assert!(!snapshot.migration.compute.kinds[&job()].read.is_known());
         assert_eq!(needed, [jobs]);
+    }
+
+    #[test]
+    fn a_mirrors_name_is_one_migrations_while_it_is_made_and_after() {
+        let cache = std::sync::Arc::new(cache());
+        let first = cache.take_mirror_name("from-db", "m1").unwrap();
+        assert_eq!(
+            cache.take_mirror_name("from-db", "m2").err().as_deref(),
+            Some("m1"),
+            "another kind is another's too"
+        );
+        assert!(cache.take_mirror_name("to-db", "m2").is_ok());
+        let again = cache.take_mirror_name("from-db", "m1").unwrap();
+        drop(first);
+        assert!(cache.take_mirror_name("from-db", "m2").is_err(), "both of its kinds count");
+        drop(again);
+        assert!(cache.take_mirror_name("from-db", "m2").is_ok());
+        let secrets = store(What::Mirrors(Gvk::new("core", "v1", "Secret")));
+        cache.open(&secrets);
+        let mut mirror = deployed("m1", 2);
+        mirror.meta.name = Some("from-db".into());
+        cache.listed(&secrets, "1", vec![mirror]);
+        assert_eq!(cache.take_mirror_name("from-db", "m2").err().as_deref(), Some("m1"));
+        assert!(cache.take_mirror_name("from-db", "m1").is_ok());
     }
 
     #[test]

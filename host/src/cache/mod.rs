@@ -40,7 +40,7 @@ use crate::{
 pub use changes::{COUNT_DELAY, Dirty};
 pub use identities::{Directory, Use};
 pub use indexes::{accept_api, is_named};
-pub use migrations::Compute;
+pub use migrations::{Compute, MirrorName};
 pub use moves::Reservation;
 pub use plugins::{PluginsView, Unread};
 pub use store::State;

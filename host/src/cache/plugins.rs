@@ -1,6 +1,9 @@
 //! What the plugin controller may look at, and which keys a plugin's change concerns.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use resource_broker_api::{
     names::{Gvk, Role},
@@ -47,6 +50,18 @@ impl Cache {
         inner.scope.kinds.iter().any(|gvk| gvk.group == api.group && may_be(gvk))
     }
 
+    /// All names that the API of a kind has: clusters may serve one kind under several plurals.
+    pub fn apis_of_kind(&self, gvk: &Gvk) -> BTreeSet<ApiName> {
+        self.lock().apis_of_kind(gvk)
+    }
+
+    /// All names that an API has, this one included.
+    pub fn apis_beside(&self, api: &ApiName) -> BTreeSet<ApiName> {
+        let inner = self.lock();
+        let kinds = inner.kinds_of_api(api);
+        kinds.iter().flat_map(|gvk| inner.apis_of_kind(gvk)).chain([api.clone()]).collect()
+    }
+
     /// Every key whose answer may change with an API's plugin: offers first, then objects.
     pub fn keys_of_api(&self, api: &ApiName) -> Vec<WorkKey> {
         let inner = self.lock();
@@ -91,12 +106,23 @@ impl Inner {
     }
 
     fn kinds_of_api(&self, api: &ApiName) -> Vec<Gvk> {
-        let serves = |gvk: &&Gvk| gvk.group == api.group && self.is_served_as(gvk, &api.resource);
+        let serves = |gvk: &&Gvk| gvk.group == api.group && self.apis_of_kind(gvk).contains(api);
         self.scope.kinds.iter().filter(serves).cloned().collect()
     }
 
+    fn apis_of_kind(&self, gvk: &Gvk) -> BTreeSet<ApiName> {
+        let is_it = |other: &Gvk| (&other.group, &other.kind) == (&gvk.group, &gvk.kind);
+        let first = self.plurals.iter().filter(|(kind, _)| is_it(kind)).map(|(_, plural)| plural);
+        let served = self.stores.iter().filter_map(|(id, store)| match &id.what {
+            What::Kind(kind) if is_it(kind) => store.resource.as_ref().map(|resource| &resource.plural),
+            _ => None,
+        });
+        let all = first.chain(served).cloned();
+        all.map(|resource| ApiName { group: gvk.group.clone(), resource }).collect()
+    }
+
     /// Whether any cluster serves a kind under this plural: a provider that calls it otherwise decides for nobody else.
-    fn is_served_as(&self, gvk: &Gvk, plural: &str) -> bool {
+    pub(super) fn is_served_as(&self, gvk: &Gvk, plural: &str) -> bool {
         let kind = What::Kind(gvk.clone());
         let mut stores = self.stores.iter().filter(|(id, _)| id.what == kind);
         self.plurals.get(gvk).is_some_and(|first| first == plural)
@@ -131,5 +157,14 @@ mod tests {
             assert_eq!(cache.is_watched(&api), is_one, "{resource}");
             assert_eq!(cache.keys_of_api(&api).len(), usize::from(is_one), "{resource}");
         }
+        let both: BTreeSet<String> = ["widgets".to_owned(), "widgetz".to_owned()].into();
+        let resources = |apis: BTreeSet<ApiName>| apis.into_iter().map(|api| api.resource).collect::<BTreeSet<_>>();
+        assert_eq!(resources(cache.apis_of_kind(&gvk)), both, "whichever consumer an object is of");
+        for plural in &both {
+            let api = ApiName { group: "g.io".into(), resource: plural.clone() };
+            assert_eq!(resources(cache.apis_beside(&api)), both, "and whichever provider an offer is of");
+        }
+        let apart = ApiName { group: "g.io".into(), resource: "gadgets".into() };
+        assert_eq!(cache.apis_beside(&apart), BTreeSet::from([apart]));
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use serde::Deserialize as _;
+use resource_broker_plugin_cases::yaml;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -112,7 +112,7 @@ pub(super) fn documents(path: &Path) -> Result<Vec<Document>> {
     // Some editors begin a file with a mark that belongs to no document.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut values = Vec::new();
-    for (index, value) in parse(text).enumerate() {
+    for (index, value) in parse(text).into_iter().enumerate() {
         let value =
             value.with_context(|| format!("{}, document {} is neither YAML nor JSON", name(path), index + 1))?;
         if !value.is_null() {
@@ -125,10 +125,11 @@ pub(super) fn documents(path: &Path) -> Result<Vec<Document>> {
 }
 
 /// JSON where it is, which has escapes that YAML lacks; else YAML, whose words on what is wrong are the better ones.
-fn parse(text: &str) -> Box<dyn Iterator<Item = Result<Value, serde_yaml::Error>> + '_> {
+/// What kubectl makes of it is what a cluster's objects are judged by.
+fn parse(text: &str) -> Vec<Result<Value, yaml::Error>> {
     match serde_json::Deserializer::from_str(text).into_iter().collect::<Result<Vec<Value>, _>>() {
-        Ok(values) => Box::new(values.into_iter().map(Ok)),
-        Err(_) => Box::new(serde_yaml::Deserializer::from_str(text).map(Value::deserialize)),
+        Ok(values) => values.into_iter().map(Ok).collect(),
+        Err(_) => yaml::documents(text),
     }
 }
 
@@ -207,6 +208,16 @@ mod tests {
         assert_eq!(value("\u{feff}a: 1\r\nb: 2\r\n"), serde_json::json!({"a": 1, "b": 2}));
         assert_eq!(value("{a: 1}"), serde_json::json!({"a": 1}));
         assert_eq!(places("{\"a\": 1}\n{\"a\": 2}"), ["F, document 1", "F, document 2"]);
+    }
+
+    #[test]
+    fn an_object_is_read_as_kubectl_reads_it() {
+        let value = |text: &str| single(file(text).path()).unwrap().value;
+        let text = "a: &a {on: off}\nspec:\n  <<: *a\n  encrypted: yes\n  mode: 0644\n  size: 1_000\n  share: 1e3\n  word: \"no\"\n";
+        let spec = serde_json::json!({"true": false, "encrypted": true, "mode": 420, "size": 1000, "share": 1000, "word": "no"});
+        assert_eq!(value(text)["spec"], spec);
+        let error = format!("{:#}", documents(file("a: 1\nb: 2\na: 3\n").path()).unwrap_err());
+        assert!(error.contains("key \"a\" for the second time at line 3"), "{error}");
     }
 
     #[test]

@@ -208,6 +208,9 @@ mod tests {
         });
         let yaml = to_string(&value).unwrap();
         assert_eq!(serde_yaml::from_str::<serde_json::Value>(&yaml).unwrap(), value, "{yaml}");
+        let as_kubectl = resource_broker_plugin_cases::yaml::documents(&yaml).remove(0).unwrap();
+        assert_eq!(as_kubectl["on"], value["on"], "{yaml}");
+        assert_eq!(as_kubectl["hidden"], value["hidden"], "{yaml}");
         assert!(yaml.contains("script: |\n  set -e\n  echo \"$X\"\n"), "{yaml}");
         for value in [json!("a\nb"), json!([]), json!(null), json!(["a\nb"])] {
             let yaml = to_string(&value).unwrap();

@@ -1,7 +1,7 @@
 //! What the controller tells the rest of the broker.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -20,6 +20,8 @@ struct Posted {
     claimed: watch::Sender<bool>,
     /// What waits for a Plugin that is being loaded, with its name.
     loading: Mutex<BTreeMap<Slot, String>>,
+    /// What is held, with the age of who holds it: the least is the oldest.
+    held: Mutex<BTreeMap<Slot, usize>>,
     checks: Mutex<Vec<Check>>,
 }
 
@@ -28,6 +30,7 @@ impl Default for Board {
         Self(Arc::new(Posted {
             claimed: watch::Sender::new(false),
             loading: Mutex::default(),
+            held: Mutex::default(),
             checks: Mutex::default(),
         }))
     }
@@ -47,6 +50,16 @@ impl Board {
         if loading.is_empty() { None } else { loading.get(&(api.clone(), role)).cloned() }
     }
 
+    /// The name under which the oldest Plugin holds `role` for an API that has all of these names.
+    pub fn holder(&self, names: &BTreeSet<ApiName>, role: Role) -> Option<ApiName> {
+        let held = lock(&self.0.held);
+        if held.is_empty() {
+            return None;
+        }
+        let holders = names.iter().filter_map(|name| Some((*held.get(&(name.clone(), role))?, name)));
+        holders.min().map(|(_, name)| name.clone())
+    }
+
     /// A line for each Plugin.
     pub fn checks(&self) -> Vec<Check> {
         lock(&self.0.checks).clone()
@@ -60,6 +73,10 @@ impl Board {
         *lock(&self.0.loading) = slots;
     }
 
+    pub(super) fn set_held(&self, held: BTreeMap<Slot, usize>) {
+        *lock(&self.0.held) = held;
+    }
+
     pub(super) fn set_checks(&self, checks: Vec<Check>) {
         *lock(&self.0.checks) = checks;
     }
@@ -68,4 +85,31 @@ impl Board {
 /// Nobody panics while holding one of these.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_names_of_an_api_the_oldest_plugins_counts() {
+        let api = |resource: &str| ApiName { group: "g.io".into(), resource: resource.into() };
+        let names = |all: &[&str]| all.iter().map(|resource| api(resource)).collect::<BTreeSet<_>>();
+        let board = Board::default();
+        assert_eq!(board.holder(&names(&["certs"]), Role::AcceptFilter), None);
+        board.set_held(BTreeMap::from([
+            ((api("certs"), Role::AcceptFilter), 1),
+            ((api("certificates"), Role::AcceptFilter), 0),
+            ((api("certs"), Role::StatusTransformer), 1),
+        ]));
+        for (all, role, holder) in [
+            (&["certs", "certificates"][..], Role::AcceptFilter, Some("certificates")),
+            (&["certs", "certificates"], Role::StatusTransformer, Some("certs")),
+            (&["certs"], Role::AcceptFilter, Some("certs")),
+            (&["certs", "certificates"], Role::MigrationTemplate, None),
+            (&["gadgets"], Role::AcceptFilter, None),
+        ] {
+            assert_eq!(board.holder(&names(all), role), holder.map(api), "{all:?}");
+        }
+    }
 }

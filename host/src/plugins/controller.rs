@@ -20,7 +20,7 @@ use super::{
     loading::{Loader, Outcome, Version},
     pulse::{Beat, Pulse},
     report::{Notice, Reports},
-    serving::{Share, Slot, share_out},
+    serving::{Share, Slot, by_age, share_out},
     status::{Progress, short},
 };
 use crate::{
@@ -78,6 +78,8 @@ pub struct Controller {
     shares: BTreeMap<String, Share>,
     /// What the sandbox was told.
     held: BTreeMap<Slot, Held>,
+    /// The names that each API has which a Plugin holds, as far as clusters have said.
+    names: BTreeMap<ApiName, BTreeSet<ApiName>>,
     /// The load under way, at most one.
     loads: JoinSet<Outcome>,
     under_way: Option<Load>,
@@ -109,6 +111,7 @@ impl Controller {
             known: BTreeMap::new(),
             shares: BTreeMap::new(),
             held: BTreeMap::new(),
+            names: BTreeMap::new(),
             loads: JoinSet::new(),
             under_way: None,
             loaded: 0,
@@ -218,7 +221,13 @@ impl Controller {
             let Some(known) = self.known.get(name) else { continue };
             wanted.extend(share.holds.iter().map(|slot| (slot.clone(), held(name, known, &slot.0))));
         }
+        let ages: BTreeMap<&str, usize> =
+            by_age(&claims).iter().zip(0..).map(|(claim, age)| (claim.name.as_str(), age)).collect();
+        let holders = self.shares.iter().filter_map(|(name, share)| Some((ages.get(name.as_str())?, share)));
+        let by_slot = holders.flat_map(|(age, share)| share.holds.iter().map(|slot| (slot.clone(), *age)));
+        self.parts.board.set_held(by_slot.collect());
         let before = std::mem::take(&mut self.held);
+        self.see_names(&wanted);
         if before == wanted {
             self.held = wanted;
             return;
@@ -241,6 +250,22 @@ impl Controller {
             self.look_again(api, &changed);
         }
         self.held = wanted;
+    }
+
+    /// Takes in under which names clusters serve what Plugins hold. What has got another name is looked at again: until then it
+    /// was nobody's.
+    fn see_names(&mut self, wanted: &BTreeMap<Slot, Held>) {
+        let apis: BTreeSet<&ApiName> = wanted.keys().map(|(api, _)| api).collect();
+        let names = |api: &ApiName| (api.clone(), self.parts.cache.apis_beside(api));
+        let names: BTreeMap<ApiName, BTreeSet<ApiName>> = apis.into_iter().map(names).collect();
+        let before = std::mem::replace(&mut self.names, names);
+        for (api, names) in &self.names {
+            if before.get(api).is_some_and(|before| before != names) {
+                tracing::info!(%api, names = names.len(), "clusters serve an API under another name as well");
+                let roles = Role::ALL.into_iter().collect();
+                self.look_again(api, &Changed { roles, waited: true });
+            }
+        }
     }
 
     fn tell_sandbox(&self, api: &ApiName, role: Role, held: Option<&Held>) {

@@ -52,13 +52,18 @@ pub(super) struct Share {
     pub(super) shadowed: BTreeMap<Slot, String>,
 }
 
-/// Gives each API and role to the oldest of those that claim it. The shares are by the Plugins' names.
-pub(super) fn share_out(claims: &[Claim]) -> BTreeMap<String, Share> {
+/// The oldest first.
+pub(super) fn by_age(claims: &[Claim]) -> Vec<&Claim> {
     let mut by_age: Vec<&Claim> = claims.iter().collect();
     by_age.sort_by(|one, other| (&one.created, &one.name).cmp(&(&other.created, &other.name)));
+    by_age
+}
+
+/// Gives each API and role to the oldest of those that claim it. The shares are by the Plugins' names.
+pub(super) fn share_out(claims: &[Claim]) -> BTreeMap<String, Share> {
     let mut holders: BTreeMap<Slot, &str> = BTreeMap::new();
     let mut shares = BTreeMap::new();
-    for claim in by_age {
+    for claim in by_age(claims) {
         let mut share = Share::default();
         for slot in slots(claim) {
             if let Some(older) = holders.get(&slot) {

@@ -148,12 +148,12 @@ impl Plugins {
         let mut asked = roles.into_iter().filter(|(_, asked)| *asked).peekable();
         asked.peek()?;
         let api = self.api(key)?;
-        asked.find_map(|(role, _)| self.board.loading(&api, role))
+        asked.find_map(|(role, _)| self.board.loading(&self.held_as(&api, key, role), role))
     }
 
     /// The same for an offer's filters.
     pub(super) fn awaited_by_offer(&self, snapshot: &OfferSnapshot) -> Option<String> {
-        self.board.loading(&api_of_offer(snapshot), Role::AcceptFilter)
+        self.board.loading(&self.api_of_offer(snapshot), Role::AcceptFilter)
     }
 
     /// Adds the answers to all questions about one object to those that there are.
@@ -168,27 +168,32 @@ impl Plugins {
         let Questions { judge, transform, elsewhere, template, pods: _, places: _ } = questions;
         // The consumer has just been detached. Whose API it is cannot be told, so nobody is asked.
         let Some(api) = self.api(&snapshot.key) else { return };
+        let held_as = |role| self.held_as(&api, &snapshot.key, role);
+        let filter_api =
+            if judge.is_some() || !elsewhere.is_empty() { held_as(Role::AcceptFilter) } else { api.clone() };
+        let status_api = if transform.is_some() { held_as(Role::StatusTransformer) } else { api.clone() };
+        let template_api = if template.is_some() { held_as(Role::MigrationTemplate) } else { api.clone() };
         said.elsewhere.resize_with(elsewhere.len().max(said.elsewhere.len()), SaidOfOffers::default);
         let Said { judge: judge_said, transform: transform_said, elsewhere: elsewhere_said, template: template_said } =
             said;
         let judge = async {
             match judge {
-                Some(judge) => Some(self.judge(&api, snapshot, judge, judge_said).await),
+                Some(judge) => Some(self.judge(&filter_api, snapshot, judge, judge_said).await),
                 None => None,
             }
         };
         let transform = async {
             match transform {
-                Some(transform) => Some(settle(self.transform(&api, transform).await, transform_said)),
+                Some(transform) => Some(settle(self.transform(&status_api, transform).await, transform_said)),
                 None => None,
             }
         };
         let count = elsewhere.len();
         let elsewhere = elsewhere.into_iter().zip(elsewhere_said.iter_mut());
-        let elsewhere = join_all(elsewhere.map(|(judge, said)| self.judge(&api, snapshot, judge, said)));
+        let elsewhere = join_all(elsewhere.map(|(judge, said)| self.judge(&filter_api, snapshot, judge, said)));
         let template = async {
             match template {
-                Some(template) => Some(self.template(&api, template, template_said).await),
+                Some(template) => Some(self.template(&template_api, template, template_said).await),
                 None => None,
             }
         };
@@ -221,7 +226,7 @@ impl Plugins {
         filters: Vec<String>,
         said: &mut Said,
     ) -> Asked<Result<Vec<String>, PluginFailure>> {
-        let api = api_of_offer(snapshot);
+        let api = self.api_of_offer(snapshot);
         let started = Instant::now();
         let answer = self.sandbox.validate_filters(&api, filters).await;
         self.called(Role::AcceptFilter, answer.as_ref().err(), started);
@@ -242,6 +247,18 @@ impl Plugins {
     pub(super) fn api(&self, key: &Key) -> Option<ApiName> {
         let resource = self.cache.resource(&key.consumer, &key.gvk)?.plural;
         Some(ApiName { group: key.gvk.group.clone(), resource })
+    }
+
+    /// The name under which a Plugin holds `role` for an object's API, which another cluster may serve under another plural than
+    /// the object's; `api`, where none does.
+    pub(super) fn held_as(&self, api: &ApiName, key: &Key, role: Role) -> ApiName {
+        self.board.holder(&self.cache.apis_of_kind(&key.gvk), role).unwrap_or_else(|| api.clone())
+    }
+
+    /// The same of an offer, which has its provider's plural.
+    fn api_of_offer(&self, snapshot: &OfferSnapshot) -> ApiName {
+        let api = api_of_offer(snapshot);
+        self.board.holder(&self.cache.apis_beside(&api), Role::AcceptFilter).unwrap_or(api)
     }
 
     async fn judge(

@@ -30,6 +30,7 @@ impl Plugins {
     pub(super) fn make_stages(&self, key: &Key) -> bool {
         let api = self.api(key);
         api.is_some_and(|api| {
+            let api = self.held_as(&api, key, Role::MigrationTemplate);
             !self.sandbox.is_standard(&api, Role::MigrationTemplate)
                 || self.board.loading(&api, Role::MigrationTemplate).is_some()
         })
@@ -39,7 +40,8 @@ impl Plugins {
     pub(super) fn api_of_configuration(&self, target: &Target) -> Option<ApiName> {
         let kind = self.cache.configured_kind(target)?;
         let resource = self.cache.plural(&kind)?;
-        Some(ApiName { group: kind.group, resource })
+        let held = self.board.holder(&self.cache.apis_of_kind(&kind), Role::MigrationTemplate);
+        Some(held.unwrap_or(ApiName { group: kind.group, resource }))
     }
 
     /// The Plugin that has to be loaded before a configuration for `api` can be judged.

@@ -24,6 +24,8 @@ if [ "$FREEZE" = true ]; then
 fi
 say "dumping the old database"
 "$DUMP" --defaults-extra-file="$from" --single-transaction --quick --routines --triggers --events --hex-blob \
-    --no-tablespaces --result-file="${WORK:-/work}/dump.sql" "$from_database"
+    --no-tablespaces --result-file="${WORK:-/work}/dump.sql" -- "$from_database"
 say "restoring into the new database"
-"$CLIENT" --defaults-extra-file="$to" "$to_database" <"${WORK:-/work}/dump.sql"
+# The old end decides what is in the dump, and the client has commands of its own that run programs and read files of this pod
+# (system, source, tee). In this mode it knows but two, which set the delimiter and the character set.
+"$CLIENT" --defaults-extra-file="$to" --binary-mode --batch --database="$to_database" <"${WORK:-/work}/dump.sql"

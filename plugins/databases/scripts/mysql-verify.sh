@@ -2,12 +2,12 @@
 
 # rows OPTIONS DATABASE
 rows() {
-    "$CLIENT" --defaults-extra-file="$1" --skip-column-names --batch "$2" --execute="SELECT table_name
+    "$CLIENT" --defaults-extra-file="$1" --skip-column-names --binary-mode --batch --database="$2" --execute="SELECT table_name
         FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'
         ORDER BY table_name" >"${WORK:-/work}/tables"
     while IFS= read -r table; do
         quoted=$(printf '%s' "$table" | sed 's/`/``/g')
-        count=$("$CLIENT" --defaults-extra-file="$1" --skip-column-names --batch "$2" \
+        count=$("$CLIENT" --defaults-extra-file="$1" --skip-column-names --binary-mode --batch --database="$2" \
             --execute="SELECT COUNT(*) FROM \`$quoted\`" </dev/null)
         printf '%s\t%s\n' "$table" "$count"
     done <"${WORK:-/work}/tables"

@@ -12,7 +12,7 @@ http() {
     http_secret=$(value "$http_end" $API_KEY_KEYS)
     # The header comes from standard input, so that the secret is on no command line.
     printf 'api-key: %s\n' "$http_secret" |
-        curl --fail --silent --show-error --header @- "$@" "${http_uri%/}$http_path" ||
+        curl --proto '=http,https' --fail --silent --show-error --header @- "$@" --url "${http_uri%/}$http_path" ||
         fail "the $http_end end does not answer $http_path as it should; see the log"
 }
 

@@ -139,7 +139,10 @@ echo "$*" >>"$CALLS.arguments""#;
     let options = scene.read("work/from.cnf");
     assert!(options.contains(r#"user="a\"b\\c""#) && options.contains("loose-local-infile=0"), "{options}");
     assert!(options.contains(r#"password="p\"a\\ss $(x)""#) && options.contains("ssl-mode=REQUIRED"), "{options}");
-    assert!(!scene.read("calls.arguments").contains("ss $(x)"));
+    let arguments = scene.read("calls.arguments");
+    assert!(!arguments.contains("ss $(x)"));
+    let restore = arguments.lines().find(|call| call.contains("--database=")).unwrap_or_default();
+    assert!(restore.contains("--binary-mode --batch"), "the client's own commands are off: {restore}");
 }
 
 #[test]

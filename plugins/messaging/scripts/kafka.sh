@@ -1,3 +1,7 @@
+quoted() {
+    printf '%s' "$1" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\\/\\\\/g'
+}
+
 # kafka_client END: one end as client properties, without a prefix.
 kafka_client() {
     kafka_bootstrap=$(need "$1" $BOOTSTRAP_KEYS)
@@ -13,7 +17,8 @@ kafka_client() {
         *) login=org.apache.kafka.common.security.scram.ScramLoginModule ;;
         esac
         # Escaped twice: once for the quoted value of the JAAS entry, once for the properties file.
-        kafka_password=$(printf '%s' "$kafka_password" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/\\/\\\\/g')
+        kafka_password=$(quoted "$kafka_password")
+        kafka_user=$(quoted "$kafka_user")
         printf 'security.protocol=%s\nsasl.mechanism=%s\n' "${kafka_protocol:-SASL_SSL}" "$kafka_mechanism"
         printf 'sasl.jaas.config=%s required username="%s" password="%s";\n' "$login" "$kafka_user" "$kafka_password"
     else

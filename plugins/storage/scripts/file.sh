@@ -8,6 +8,9 @@ mounted() {
     fi
     server=$(need "$1" $SERVER_KEYS)
     share=$(need "$1" $SHARE_KEYS)
+    case "$server$share" in
+    -*) fail "the $1 end's server begins with a dash, and would be taken for an option" ;;
+    esac
     mkdir -p "$folder"
     mode=rw
     if [ "$1" = from ]; then

@@ -117,6 +117,9 @@ pub struct StageStatus {
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Whether what it deploys carries a finalizer of the broker; absent where an earlier release deployed it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub retained: bool,
     /// What the stage deploys in the compute cluster. Written before it is deployed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<StageResource>,
@@ -151,6 +154,21 @@ pub struct StageResource {
     /// The object's name.
     #[schemars(length(min = 1))]
     pub name: String,
+    /// The UID of the object that was deployed, which is not deployed a second time where it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+impl StageResource {
+    /// Whether both are for the same object, whichever has been deployed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.template, &self.gvk, &self.name) == (&other.template, &other.gvk, &other.name)
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The steps of a migration, in their order; `Failed` can follow each.

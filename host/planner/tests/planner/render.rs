@@ -131,6 +131,9 @@ fn action(action: &Action, now: &Time) -> String {
         Action::DeleteMigration { name, uid, guards } => {
             format!("delete migration {name} ({uid}){}", conditional(guards))
         }
+        Action::Retain { target, uid, resource_version, finalizers } => {
+            format!("retain {target} ({uid} at {resource_version}): {}", finalizers.join(", "))
+        }
         Action::Deploy { target, body } => format!("deploy {target}\n    {}", sorted(body)),
         Action::DeleteRecord { name, uid, guards } => format!("delete record {name} ({uid}){}", conditional(guards)),
         Action::Decorate { target, uid, finalizer, annotations } => {

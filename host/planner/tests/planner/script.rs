@@ -68,6 +68,12 @@ enum Word {
     JobsEnd,
     /// What runs in the compute cluster fails.
     JobsFail,
+    /// Somebody, or their TTL, deletes what a stage deployed.
+    JobsAreDeleted,
+    /// The same, with all finalizers taken off.
+    JobsVanish,
+    /// The pods of Jobs end, and nobody has seen how.
+    PodsVanish,
     /// Copies that no record names are taken away.
     Sweep,
     /// The version that a record names is watched no longer, if it is another than the object's.
@@ -248,6 +254,9 @@ fn act(world: &mut World, event: &Word) {
         Word::StagesPlugin => world.stages_plugin = true,
         Word::JobsEnd => world.end_jobs(true),
         Word::JobsFail => world.end_jobs(false),
+        Word::JobsAreDeleted => world.delete_jobs(false),
+        Word::JobsVanish => world.delete_jobs(true),
+        Word::PodsVanish => world.compute.pods.clear(),
         Word::Sweep => {
             world.sweep();
         }

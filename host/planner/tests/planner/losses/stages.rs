@@ -69,7 +69,149 @@ fn a_resource_of_another_kind_is_not_taken_for_a_stages_own() {
     let plan = planned(&world, |snapshot| {
         snapshot.migration.compute.deployed.iter_mut().for_each(|(gvk, _)| gvk.kind = "CronJob".into());
     });
-    assert!(plan.actions().any(|action| matches!(action, Action::Deploy { .. })), "{plan:#?}");
+    let succeeds = |action: &Action| match action {
+        Action::MigrationStatus { status, .. } => status.stages[0].state == StageState::Succeeded,
+        _ => false,
+    };
+    assert!(!plan.actions().any(succeeds), "{plan:#?}");
+}
+
+/// What an earlier release of the broker deployed: nothing of it is recorded, and it carries no finalizer.
+fn of_an_earlier_release() -> World {
+    let mut world = running();
+    let migration = world.migration.as_mut().expect("it migrates");
+    for stage in &mut migration.status.stages {
+        stage.retained = false;
+        stage.resources.iter_mut().for_each(|resource| resource.uid = None);
+    }
+    for there in world.compute.objects.values_mut() {
+        there["metadata"]["finalizers"] = json!([]);
+    }
+    world
+}
+
+fn stage(world: &World) -> &resource_broker_api::broker::StageStatus {
+    &world.migration.as_ref().expect("it migrates").status.stages[0]
+}
+
+#[test]
+fn what_an_earlier_release_deployed_is_retained_when_it_is_seen() {
+    let mut world = of_an_earlier_release();
+    world.settle();
+    assert_eq!(world.wrongs, Vec::<String>::new());
+    assert!(stage(&world).retained && stage(&world).resources[0].uid.is_some(), "{:?}", stage(&world));
+    world.end_jobs(true);
+    world.delete_jobs(false);
+    assert!(world.compute.objects.keys().any(|(gvk, _)| gvk.kind == "Job"), "the finalizer is on it");
+    world.settle();
+    assert_eq!(stage(&world).state, StageState::Succeeded);
+    assert!(!world.compute.objects.keys().any(|(gvk, _)| gvk.kind == "Job"), "it was let go");
+}
+
+#[test]
+fn what_an_earlier_release_deployed_is_not_run_again_where_it_is_gone() {
+    let mut world = of_an_earlier_release();
+    world.end_jobs(true);
+    world.delete_jobs(false);
+    world.settle();
+    assert_eq!(stage(&world).state, StageState::Failed);
+    let failed = &world.migration.as_ref().expect("it is there").status.conditions[0];
+    assert_eq!(failed.reason, reason::STAGE_RESOURCE_LOST, "{failed:?}");
+    assert!(failed.message.contains("resource-broker migrate retry"), "{failed:?}");
+}
+
+#[test]
+fn another_object_under_the_name_of_what_was_deployed_is_not_asked() {
+    let mut world = running();
+    world.end_jobs(true);
+    for ((gvk, _), there) in &mut world.compute.objects {
+        if gvk.kind == "Job" {
+            there["metadata"]["uid"] = "another".into();
+        }
+    }
+    world.settle();
+    assert_eq!(stage(&world).state, StageState::Failed);
+}
+
+#[test]
+fn a_stage_deploys_with_the_finalizer_and_records_what_it_deployed() {
+    let world = running();
+    let job = world.compute.objects.iter().find(|((gvk, _), _)| gvk.kind == "Job").expect("it is deployed").1;
+    assert_eq!(job["metadata"]["finalizers"], json!([keys::STAGE_FINALIZER]));
+    assert_eq!(stage(&world).resources[0].uid.as_deref(), job["metadata"]["uid"].as_str());
+}
+
+#[test]
+fn a_migration_that_is_over_lets_go_what_it_deployed() {
+    let mut world = running();
+    world.delete_migration();
+    for _ in 0..10 {
+        world.history_pass();
+    }
+    assert_eq!(world.wrongs, Vec::<String>::new());
+    assert!(!world.compute.objects.keys().any(|(gvk, _)| gvk.kind == "Job"), "{:?}", world.compute.objects.keys());
+    assert!(world.migration.is_none(), "and goes itself");
+}
+
+#[test]
+fn a_name_belongs_to_one_migration_whatever_the_kind() {
+    for kind in ["ConfigMap", "Secret"] {
+        let mut world = run(&[SERVED, STAGES, CHANGED, AT_ANNA]);
+        world.allowed.insert("ConfigMap");
+        let name = format!("from-{}tls", world.key.consumer.copy_prefix());
+        let gvk = Gvk::new("core", "v1", kind);
+        let there = json!({"metadata": {
+            "name": name, "namespace": "stages", "uid": "other", "resourceVersion": "1",
+            "labels": {keys::MIGRATION_ID: "m000000000000"},
+        }});
+        world.compute.objects.insert((gvk.clone(), name.clone()), there);
+        world.settle();
+        let migration = world.migration.as_ref().expect("it migrates");
+        assert_eq!(migration.status.stages.len(), 0, "{kind}: a stage would mount what is the other one's");
+        let waits = migration.status.conditions.iter().find(|it| it.type_ == "Progressing").expect("it says why");
+        assert!(
+            waits
+                .message
+                .contains(&format!("{kind} stages/{name} in compute#compute is in use by migration m000000000000")),
+            "{waits:?}"
+        );
+        world.compute.objects.remove(&(gvk, name));
+        world.settle();
+        assert_eq!(world.migration.as_ref().map(|it| it.status.stages.len()), Some(1), "{kind}: its turn has come");
+    }
+}
+
+#[test]
+fn a_manifest_mounts_what_is_mirrored_for_its_own_migration_alone() {
+    let mounting = |name: &str, field: &str| {
+        let mut world = run(&[SERVED, STAGES, CHANGED, AT_ANNA]);
+        let name = name.replace("HASH-", &world.key.consumer.copy_prefix());
+        let mut blocked = None;
+        for _ in 0..12 {
+            let snapshot = world.snapshot();
+            let (mut answers, _) = world.questioned(&snapshot);
+            if let Some(Ok(manifests)) = &mut answers.manifests {
+                manifests[0].body["spec"]["template"]["spec"]["volumes"] =
+                    json!([{field: {"secretName": name, "name": name}}]);
+                let made = plan(&snapshot, &answers).expect("all is answered");
+                let deploys = made.actions().any(|action| matches!(action, Action::Deploy { .. }));
+                let begins = made.actions().any(|action| match action {
+                    Action::MigrationStatus { status, .. } => {
+                        status.stages.iter().any(|it| it.state == StageState::Running)
+                    }
+                    _ => false,
+                });
+                blocked = Some(!deploys && !begins);
+                break;
+            }
+            world.pass();
+        }
+        blocked.expect("the stage is rendered")
+    };
+    assert!(!mounting("from-HASH-tls", "secret"), "it is mirrored");
+    assert!(!mounting("scripts", "configMap"), "it is the operator's own");
+    assert!(mounting("from-another", "secret"), "it may be another migration's");
+    assert!(mounting("from-HASH-tls", "configMap"), "it is a Secret");
 }
 
 #[test]

@@ -153,8 +153,12 @@ impl World {
         });
         all.map(|(side, at, declared)| {
             let name = format!("{}{}", side.prefix(), declared.name);
-            let there = self.compute.objects.get(&(declared.gvk.clone(), name));
-            let there = there.filter(|there| !there["metadata"]["labels"][keys::MIGRATION_ID].is_null());
+            let is_marked = |there: &&Value| !there["metadata"]["labels"][keys::MIGRATION_ID].is_null();
+            let there = self.compute.objects.get(&(declared.gvk.clone(), name.clone())).filter(is_marked);
+            let others = self.compute.objects.iter().filter(|((gvk, other), there)| {
+                *other == name && *gvk != declared.gvk && self.allowed.contains(gvk.kind.as_str()) && is_marked(there)
+            });
+            let rivals = others.map(|((gvk, _), there)| (gvk.clone(), object(there))).collect();
             let source = (declared.gvk.clone(), declared.namespace.clone(), declared.name.clone());
             let source = self.providers.get(&at).and_then(|provider| provider.sources.get(&source));
             MirrorView {
@@ -167,6 +171,7 @@ impl World {
                 },
                 there: view(there, self.compute.unread.as_ref()),
                 claims: self.claims.clone(),
+                rivals,
                 declared,
             }
         })
@@ -200,6 +205,12 @@ impl World {
         }
         let metadata = self.metadata(&target.name, Some(NAMESPACE));
         let mut document = body.clone();
+        let stage = self.migration.as_ref().and_then(|it| it.status.stages.last());
+        let mut known = stage.into_iter().flat_map(|stage| &stage.resources);
+        // Each attempt begins without any.
+        if known.any(|it| it.name == target.name && it.uid.is_some()) {
+            self.wrongs.push(format!("{target} was deployed a second time"));
+        }
         for field in ["uid", "resourceVersion"] {
             document["metadata"][field] = metadata[field].clone();
         }
@@ -241,6 +252,52 @@ impl World {
         }
         self.compute.objects.remove(&place);
         Ok(true)
+    }
+
+    /// Gives an object these finalizers alone; one that somebody deleted goes with its last one.
+    pub(super) fn finalizers_in_compute(&mut self, target: &Target, uid: &str, version: &str, are: &[String]) -> Done {
+        self.compute_answers()?;
+        let next = self.next().to_string();
+        let place = (target.gvk.clone(), target.name.clone());
+        let Some(there) = self.compute.objects.get_mut(&place).filter(|there| uid_of(there) == uid) else {
+            return Err(Fault::Again);
+        };
+        if there["metadata"]["resourceVersion"] != version {
+            return Err(Fault::Again);
+        }
+        let is_put_on = are.iter().any(|held| held == keys::STAGE_FINALIZER);
+        if is_put_on && is_deleting(there) {
+            self.wrongs.push(format!("a finalizer is put on {target}, which is being deleted"));
+        }
+        there["metadata"]["finalizers"] = json!(are);
+        there["metadata"]["resourceVersion"] = next.into();
+        if are.is_empty() && is_deleting(there) {
+            self.compute.objects.remove(&place);
+        }
+        let runs = self.migration.as_ref().filter(|migration| !migration.is_deleting()).is_some_and(|migration| {
+            let last = migration.status.stages.last();
+            let is_its = last.is_some_and(|stage| stage.resources.iter().any(|it| it.uid.as_deref() == Some(uid)));
+            is_its
+                && migration.status.state != Some(MigrationState::Failed)
+                && last.is_some_and(|stage| stage.state == StageState::Running)
+        });
+        if runs && !is_put_on {
+            self.wrongs.push(format!("{target} was let go before its end was written down"));
+        }
+        Ok(true)
+    }
+
+    /// Somebody, or the TTL of Jobs, deletes what a stage deployed: what carries a finalizer stays until that is off.
+    pub(crate) fn delete_jobs(&mut self, by_force: bool) {
+        let version = self.next().to_string();
+        self.compute.objects.retain(|_, there| {
+            if there["metadata"]["labels"][keys::MIGRATION_STAGE].is_null() {
+                return true;
+            }
+            there["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+            there["metadata"]["resourceVersion"] = version.clone().into();
+            !by_force && there["metadata"]["finalizers"].as_array().is_some_and(|held| !held.is_empty())
+        });
     }
 
     /// What runs in the compute cluster ends: well, or with a failure.

@@ -178,8 +178,14 @@ impl World {
                 self.decorate(target, uid, finalizer, annotations)
             }
             Action::Unmark { target, uid, annotation } => self.unmark(target, uid, annotation),
+            Action::Retain { target, uid, resource_version, finalizers } => {
+                self.finalizers_in_compute(target, uid, resource_version, finalizers)
+            }
             Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {
                 self.guard(guards)?;
+                if target.cluster == self.compute.cluster {
+                    return self.finalizers_in_compute(target, uid, resource_version, keep);
+                }
                 self.release(target, uid, resource_version, keep)
             }
             Action::ApplyCopy { target, uid, body, asked } => self.apply_copy(target, uid.as_deref(), body, asked),

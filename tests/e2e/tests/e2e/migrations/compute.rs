@@ -200,16 +200,33 @@ async fn an_object_of_somebody_else_is_never_overwritten() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_a_stage_deployed_is_kept_until_its_end_is_recorded() -> TestResult {
+    let stand = Stand::new("compute-kept").await?;
+    stand.configure(&json!([stage("copy", &json!({}))])).await?;
+    stand.world.place("order", stand.world.first()).await?;
+    stand.world.send("order", stand.world.second()).await?;
+    let map: ConfigMap = stand.deployed("order", "work").await;
+    assert_eq!(map.finalizers(), [keys::STAGE_FINALIZER]);
+    let maps = stand.compute::<ConfigMap>();
+    maps.delete(&map.name_any(), &DeleteParams::default()).await?;
+    stand.tells("order", reason::STAGE_RUNNING, "somebody deleted").await;
+    stand.serves_on("order", "marker").await?;
+    assert_eq!(maps.get(&map.name_any()).await?.uid(), map.uid(), "it is the same one still");
+    stand.finish(&map).await?;
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_deleted_or_changed_by_hand_is_made_again() -> TestResult {
     let stand = Stand::new("compute-hands").await?;
     let (first, second) = (stand.world.first(), stand.world.second());
     stand.configure(&json!([stage("copy", &json!({}))])).await?;
     stand.world.place("order", first).await?;
     stand.world.send("order", second).await?;
-    let map: ConfigMap = stand.deployed("order", "work").await;
     let maps = stand.compute::<ConfigMap>();
-    maps.delete(&map.name_any(), &DeleteParams::default()).await?;
-    until(&maps, &map.name_any(), "to be made again", |it| it.uid() != map.uid()).await;
     let secrets = stand.compute::<Secret>();
     for prefix in ["from", "to"] {
         let name = format!("{prefix}-{}", secret_of(&stand.world.pair.copy_name("order")));

@@ -18,7 +18,7 @@ use crate::moves::world::World;
 use crate::pair::{PATIENCE, condition as said_by, is};
 
 /// What the broker does with what it may do everything with.
-const ALL: &[&str] = &["get", "list", "watch", "create", "update", "delete"];
+const ALL: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
 /// A kind that may not be seen is asked for again after a while.
 const SEEN_AGAIN: Duration = Duration::from_mins(3);
 

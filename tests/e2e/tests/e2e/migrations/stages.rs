@@ -4,6 +4,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use resource_broker_api::broker::StageState;
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
@@ -187,6 +188,58 @@ async fn an_expression_that_does_not_work_out_holds_the_migration_until_it_is_me
     stand.tells("order", reason::BLOCKED, "`work.data.done`").await;
     stand.configure(&json!([good])).await?;
     stand.done("order").await?;
+    stand.migrated("order").await;
+    stand.is_clean().await;
+    stand.judge().await?;
+    Ok(())
+}
+
+/// As a TTL, a person or a controller does it, while no broker looks.
+#[tokio::test]
+async fn a_job_that_ended_and_was_deleted_while_no_broker_ran_is_not_run_again() -> TestResult {
+    let mut stand = Stand::new("stages-ttl").await?;
+    let stages = json!([
+        {"name": "copy", "retries": 2, "templates": {"task": job()}},
+        {"name": "check", "templates": {"task": job()}},
+    ]);
+    stand.configure(&stages).await?;
+    stand.world.place("order", stand.world.first()).await?;
+    stand.world.send("order", stand.world.second()).await?;
+    let first: Job = stand.deployed("order", "task").await;
+    stand
+        .until("order", "to know its Job", |it| {
+            stage_of(it, "copy").is_some_and(|stage| stage.resources.iter().any(|it| it.uid == first.uid()))
+        })
+        .await;
+    let jobs = stand.compute::<Job>();
+    stand.broker.kill9()?;
+    stand.report("order", "task", &job_succeeded()).await?;
+    jobs.delete(&first.name_any(), &DeleteParams::background()).await?;
+    assert_eq!(jobs.get(&first.name_any()).await?.uid(), first.uid(), "its end is still to be read");
+    stand.broker.restart().await?;
+    let copied = stand.stage("order", "copy", StageState::Succeeded).await;
+    assert_eq!(copied.attempt, 1);
+
+    // By force, while nobody looks: whether it did its work cannot be known.
+    let checks = stand
+        .until("order", "to check", |it| {
+            stage_of(it, "check").is_some_and(|stage| stage.resources.iter().any(|it| it.uid.is_some()))
+        })
+        .await;
+    let second = stage_of(&checks, "check").and_then(|stage| stage.resources[0].uid.clone());
+    stand.broker.kill9()?;
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    jobs.patch(&first.name_any(), &PatchParams::default(), &release).await?;
+    jobs.delete(&first.name_any(), &DeleteParams::background()).await?;
+    stand.broker.restart().await?;
+    let told = stand.fails("order", reason::STAGE_RESOURCE_LOST).await;
+    assert!(told.contains(&first.name_any()) && told.contains("migrate retry"), "{told}");
+    stand.serves_on("order", "marker").await?;
+    assert!(jobs.get_opt(&first.name_any()).await?.is_none(), "nothing is run again by itself");
+    stand.migrate("retry", "order", &["--wait"]).await?.is_done("is tried again");
+    let third: Job = stand.deployed("order", "task").await;
+    assert!(third.uid() != second && third.uid() != first.uid());
+    stand.report("order", "task", &job_succeeded()).await?;
     stand.migrated("order").await;
     stand.is_clean().await;
     stand.judge().await?;
