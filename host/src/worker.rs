@@ -395,6 +395,9 @@ impl Worker {
     ) -> Outcome {
         let (learned, fault) = self.carry_out(plan, None, stop).await;
         self.written.learn(key, there, learned);
+        if fault.is_none() && plan.actions().any(|action| matches!(action, Action::ReleaseFinalizer { .. })) {
+            self.written.released(key, there);
+        }
         let again = [again, plan.again].into_iter().flatten().min();
         if self.written.is_denied(key, there, fault.as_ref()) {
             return Outcome { went: Went::Well, again: Some(Duration::ZERO) };

@@ -57,12 +57,12 @@ pub struct OfferSnapshot {
     pub written: Option<Applied>,
 }
 
-/// Writes that an API server has denied, and that are not tried again while the object is as it was then.
+/// Writes that are not tried again while the object is as it was then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// To take a finalizer off.
+    /// To take a finalizer off: an API server has denied it, or it was done and another broker has put it back.
     pub finalizer: bool,
-    /// To write the status.
+    /// To write the status, which an API server has denied.
     pub status: bool,
 }
 
@@ -111,8 +111,10 @@ pub fn plan(snapshot: &OfferSnapshot, validated: Option<&Result<Vec<String>, Plu
     if !offer.is_deleting() {
         plan = judged(snapshot, offer, validated);
     }
-    // Nothing of a provider's own waits for a broker.
-    if offer.has_finalizer(keys::ACCEPT_API_FINALIZER) && !snapshot.denied.finalizer {
+    // Nothing of a provider's own waits for a broker. On an offer that this one does not watch it may be another's, which puts it
+    // back, until the offer goes.
+    let is_ours = offer.is_deleting() || !matches!(snapshot.served, Served::NotWatched);
+    if is_ours && offer.has_finalizer(keys::ACCEPT_API_FINALIZER) && !snapshot.denied.finalizer {
         let target = snapshot.target.clone();
         plan.then([delete::release_finalizer(target, offer, keys::ACCEPT_API_FINALIZER, Vec::new())]);
     }

@@ -77,6 +77,15 @@ impl Writings {
         }
     }
 
+    /// A finalizer was taken off an object: where another broker puts it back, that is not done for ever.
+    pub(super) fn released(&self, key: &WorkKey, there: Option<&Object>) {
+        let Some(there) = there else { return };
+        let mut all = self.lock();
+        let mut denied = all.denied.remove(key).filter(|(known, _)| *known == state(there)).unwrap_or_default().1;
+        denied.finalizer = true;
+        all.denied.insert(key.clone(), (state(there), denied));
+    }
+
     /// Whether a pass failed since an API server denied a write: then that is remembered, and the log has it once.
     pub(super) fn is_denied(&self, key: &WorkKey, there: Option<&Object>, fault: Option<&Fault>) -> bool {
         let Some(Fault::Failed { failure: Failure { part, reason: reason::FORBIDDEN, message, .. }, .. }) = fault
@@ -143,6 +152,16 @@ mod tests {
         assert_eq!(denied(&first), Denied { finalizer: true, status: true });
         assert_eq!(denied(&offer(2)), Denied::default(), "it is another one now");
         assert_eq!(writings.denied(&key, None), Denied::default());
+    }
+
+    #[test]
+    fn a_finalizer_that_comes_back_is_not_taken_off_again_before_the_object_changes() {
+        let (writings, key) = (Writings::default(), key());
+        writings.released(&key, Some(&offer(1)));
+        assert_eq!(writings.denied(&key, Some(&offer(1))), Denied { finalizer: true, status: false });
+        let deleted = json!({"name": "o", "uid": "1", "generation": 1, "deletionTimestamp": "2026-01-02T03:04:05Z"});
+        let deleted = object(&json!({"metadata": deleted}));
+        assert_eq!(writings.denied(&key, Some(&deleted)), Denied::default(), "it goes now");
     }
 
     #[tokio::test(start_paused = true)]

@@ -148,6 +148,7 @@ async fn a_broker_that_does_not_watch_what_is_offered_leaves_the_word_to_one_tha
         .coordination(&admin(&pair.coordination)?)
         .namespace(second)
         .watch_kind("Other.v1.other.example.com")
+        .consumer(&pair.consumer.id.name, &admin(&pair.consumer.cluster)?)
         .provider(&pair.provider.id.name, &admin(&pair.provider.cluster)?)
         .start()
         .await?;
