@@ -45,8 +45,8 @@ const CREATE_ONLY: &str = "1";
 pub enum Learned {
     /// A copy was made at this provider.
     Placed(ClusterName),
-    /// The copy at a provider was applied: digests of what was asked for and of what resulted.
-    Applied(ClusterName, String, String),
+    /// The copy at a provider was applied: digests of what was asked for and of what resulted, and the copy's UID.
+    Applied(ClusterName, String, String, String),
     /// The status was written: digests of what was asked for and of what resulted.
     Status(String, String),
     /// A related resource was written: kind, name and resulting resourceVersion.
@@ -111,9 +111,9 @@ impl Apply {
                 tracing::info!(assignment = name, provider = spec.provider.cluster, "made the Assignment");
                 Ok(vec![])
             }
-            Action::UpdateRecord { name, uid, generation, spec, budget, guards } => {
+            Action::UpdateRecord { name, uid, generation, spec, obeyed, budget, guards } => {
                 self.guards(guards).await?;
-                self.update_record(name, uid, *generation, spec, budget.as_ref()).await
+                self.update_record(name, uid, *generation, spec, *obeyed, budget.as_ref()).await
             }
             Action::RecordStatus { name, uid, status } => {
                 let change = json!([test_uid(uid), {"op": "add", "path": "/status", "value": status}]);
@@ -164,12 +164,17 @@ impl Apply {
                 Ok(vec![])
             }
             Action::Deploy { target, body } => self.deploy(target, body).await,
-            Action::Decorate { target, uid, finalizer, annotations } => {
-                let body = json!({
-                    "apiVersion": target.gvk.api_version(), "kind": target.gvk.kind,
-                    "metadata": {"uid": uid, "finalizers": [finalizer], "annotations": annotations},
-                });
-                self.patch(target, "", Patch::Apply { force: true }, &body, part).await?;
+            Action::Decorate { target, uid, resource_version, finalizer, annotations, hand_over } => {
+                let frame = |metadata: Value| json!({"apiVersion": target.gvk.api_version(), "kind": target.gvk.kind, "metadata": metadata});
+                let mut body = frame(json!({"uid": uid, "finalizers": [finalizer], "annotations": annotations}));
+                if let Some(version) = resource_version {
+                    body["metadata"]["resourceVersion"] = version.as_str().into();
+                }
+                self.mark(target, keys::MARKS_MANAGER, &body).await?;
+                if *hand_over {
+                    // What is marked under the other name stays, and this manager owns nothing any more.
+                    self.mark(target, keys::FIELD_MANAGER, &frame(json!({"uid": uid}))).await?;
+                }
                 Ok(vec![])
             }
             Action::Unmark { target, uid, annotation } => {
@@ -208,6 +213,11 @@ impl Apply {
             Action::CopyRelated(request) => self.copy_related(request, part).await,
             Action::Delete { target, uid, guards } => {
                 self.guards(guards).await?;
+                if target.cluster.role == Role::Provider && self.cache.is_serving(uid) {
+                    return Err(Fault::Again(format!(
+                        "{target} is in use: a record names it for an object that lives"
+                    )));
+                }
                 let ended = self.delete(target, uid, part).await?;
                 if target.cluster.role == Role::Provider {
                     tracing::info!(copy = %target, "deleted the copy");
@@ -256,7 +266,12 @@ impl Apply {
             Err(error) if error.is_conflict() => return self.look_again(target, Part::Copy).await,
             Err(error) => return Err(fault(&error, Part::Copy)),
         };
-        let mut learned = vec![Learned::Applied(target.cluster.clone(), asked.to_owned(), content_digest(&object))];
+        let mut learned = vec![Learned::Applied(
+            target.cluster.clone(),
+            asked.to_owned(),
+            content_digest(&object),
+            object.uid().to_owned(),
+        )];
         if uid.is_none() {
             tracing::info!(copy = %target, "made the copy");
             learned.push(Learned::Placed(target.cluster.clone()));
@@ -421,6 +436,13 @@ impl Apply {
             Err(error) if is_absent(&error, target) => Ok(None),
             Err(error) => Err(fault(&error, part)),
         }
+    }
+
+    async fn mark(&self, target: &Target, manager: &str, body: &Value) -> Result<Object, Fault> {
+        let (_, resource) = self.place(target, Part::Decorate).await?;
+        let patch = Patch::Apply { force: true };
+        let request = resource.patch_as(manager, target.namespace.as_deref(), &target.name, "", patch, body);
+        self.write(target, request, Part::Decorate).await
     }
 
     async fn patch(

@@ -97,13 +97,26 @@ impl Resource {
         patch: Patch,
         body: &Value,
     ) -> Result<Request<Vec<u8>>, http::Error> {
+        self.patch_as(keys::FIELD_MANAGER, namespace, name, subresource, patch, body)
+    }
+
+    /// The same under another field manager.
+    pub fn patch_as(
+        &self,
+        manager: &str,
+        namespace: Option<&str>,
+        name: &str,
+        subresource: &str,
+        patch: Patch,
+        body: &Value,
+    ) -> Result<Request<Vec<u8>>, http::Error> {
         let mut place = self.object(namespace, name);
         if !subresource.is_empty() {
             place.push('/');
             place.push_str(subresource);
         }
         place.push_str("?fieldManager=");
-        place.push_str(keys::FIELD_MANAGER);
+        place.push_str(manager);
         place.push_str(self.strictness());
         if patch == (Patch::Apply { force: true }) {
             place.push_str("&force=true");

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use kube::core::GroupVersionKind;
-use resource_broker_api::names::{ClusterName, Gvk, Role};
+use resource_broker_api::{
+    keys,
+    names::{ClusterName, Gvk, Role},
+};
 use resource_broker_sandbox::{Sandbox, SandboxConfig};
 use tokio::{
     task::{JoinError, JoinHandle},
@@ -268,6 +271,12 @@ fn agree(clusters: &mut [Check], caches: &mut [(ClusterName, Check)], denied: &B
 /// A line for each cache. Only the broker's own records and plugins are required.
 fn cache_checks(cache: &Cache) -> Vec<(ClusterName, Check)> {
     let states = cache.states().into_iter();
+    let others = cache.others().into_iter().map(|((cluster, gvk, broker), count)| {
+        let detail =
+            format!("{count} objects say that broker {broker} serves them ({}); they are left alone", keys::SERVED_BY);
+        let name = format!("{gvk} in {cluster} of broker {broker}");
+        (cluster, Check { name, ok: false, required: false, detail })
+    });
     states
         .map(|(id, why)| {
             let own = matches!(
@@ -284,6 +293,7 @@ fn cache_checks(cache: &Cache) -> Vec<(ClusterName, Check)> {
             };
             (id.cluster, check)
         })
+        .chain(others)
         .collect()
 }
 

@@ -257,6 +257,14 @@ impl Worker {
         for wait in &plan.waits {
             tracing::debug!(wait, "waiting");
         }
+        let served_by = plan.served_by.as_deref();
+        if self.cache.left_to(key, served_by) {
+            let broker = served_by.unwrap_or_default();
+            tracing::info!(
+                broker,
+                "another broker serves this object; it is left alone, as others of its kind there will be"
+            );
+        }
         let (learned, fault) = self.carry_out(&plan, Some(clusters), stop).await;
         self.line_up(key, &plan, fault.is_none());
         let has_place = !matches!(&fault, Some(Fault::Again(why)) if why == NO_PLACE);

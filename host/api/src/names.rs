@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::keys;
+
 /// The longest object name that an API server takes (a DNS subdomain, RFC 1123).
 pub const MAX_NAME: usize = 253;
 /// The longest name of a namespace (a DNS label, RFC 1123).
@@ -201,6 +203,27 @@ pub fn broker_cluster_name(cluster: &ClusterName) -> String {
     format!("{}-{readable}{dash}{digest}", cluster.role)
 }
 
+/// How many buckets copies are spread over.
+const BUCKETS: u16 = 1024;
+
+/// The bucket of a record's copies, for the label: a number from 0 to 1023 that is the same for ever.
+pub fn bucket(assignment: &str) -> u16 {
+    let digest = Sha256::digest(assignment.as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]]) % BUCKETS
+}
+
+/// The finalizer of the broker with this id on an object that is a copy itself: the copy's own broker holds it by the public name.
+/// What is no part of a qualified name, or too long for one, is replaced by a digest.
+pub fn own_finalizer(broker: &str) -> String {
+    const LONGEST: usize = 63 - "generic-finalizer-".len();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    let ends_well = broker.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if !broker.is_empty() && broker.len() <= LONGEST && broker.chars().all(is_plain) && ends_well {
+        return format!("{}-{broker}", keys::GENERIC_FINALIZER);
+    }
+    format!("{}-{}", keys::GENERIC_FINALIZER, hex(&Sha256::digest(broker.as_bytes())[..10]))
+}
+
 /// At most `max` bytes of `text` (ASCII, as object names are), without a separator at the end.
 fn cut(text: &str, max: usize) -> &str {
     let mut end = text.len().min(max);
@@ -242,6 +265,21 @@ mod tests {
         assert_eq!(ClusterName::parse("consumer#"), None);
         assert_eq!(ClusterName::parse("consumer"), None);
     }
+
+    #[test]
+    fn buckets_and_finalizers_stay_what_they_are() {
+        // printf 'certificate-www-b79ca3d33b9f2efd9c62' | sha256sum
+        assert_eq!(bucket("certificate-www-b79ca3d33b9f2efd9c62"), BUCKET_OF_WWW);
+        let uid = "0b1d2c3e-4f50-6172-8394-a5b6c7d8e9f0";
+        assert_eq!(own_finalizer(uid), format!("broker.platform-mesh.io/generic-finalizer-{uid}"));
+        for odd in ["", "a/b", "-", "ends-", &"x".repeat(46)] {
+            let name = own_finalizer(odd);
+            let (_, name) = name.split_once('/').unwrap();
+            assert!(name.len() <= 63 && name.ends_with(|c: char| c.is_ascii_hexdigit()), "{name}");
+        }
+        assert_ne!(own_finalizer("a/b"), own_finalizer("a/c"));
+    }
+    const BUCKET_OF_WWW: u16 = 833;
 
     #[test]
     fn long_copy_names_are_cut_and_stay_apart() {

@@ -27,6 +27,8 @@ pub struct Object {
     pub meta: ObjectMeta,
     /// What the broker applied and still owns: the `fieldsV1` of its own server-side apply entry.
     pub owned: Option<Box<RawValue>>,
+    /// Whether that entry names anything outside the metadata and the status: the broker wrote the content, not only marks.
+    pub owns_content: bool,
     /// Whether another manager owns anything outside the metadata and the status.
     pub touched_by_others: bool,
     /// Which conditions in the status the broker wrote.
@@ -132,6 +134,12 @@ impl Object {
     /// Whether an owner reference names this UID.
     pub fn is_owned_by(&self, uid: &str) -> bool {
         self.meta.owner_references.iter().flatten().any(|owner| owner.uid == uid)
+    }
+
+    /// Whether a broker's server-side apply made what is there: it owns content, or there is none that could be owned.
+    pub fn is_applied(&self) -> bool {
+        let is_bare = || self.fields.keys().all(|name| name == "status");
+        self.owns_content || (self.owned.is_some() && is_bare())
     }
 
     /// One top-level field, parsed; `None` where it is missing or null.
@@ -270,6 +278,7 @@ impl Object {
                 self.own_conditions = entry.fields.as_deref().map(OwnConditions::read).unwrap_or_default();
             }
             if entry.is_ours() && entry.operation == "Apply" && entry.subresource.is_empty() {
+                self.owns_content = entry.owns_content();
                 self.owned = entry.fields;
             } else if !entry.is_ours() && entry.owns_content() {
                 self.touched_by_others = true;
@@ -327,6 +336,29 @@ mod tests {
         assert!(updated.owned.is_none() && !updated.touched_by_others);
         assert!(of(vec![entry("kubectl-edit", "Update", json!({"f:data": {"f:k": {}}}))]).touched_by_others);
         assert!(!of(vec![entry("operator", "Update", json!({"f:metadata": {}, "f:status": {}}))]).touched_by_others);
+        let both = of(vec![
+            entry("resource-broker", "Apply", json!({"f:spec": {"f:a": {}}})),
+            entry("resource-broker-marks", "Apply", json!({"f:metadata": {"f:finalizers": {}}})),
+        ]);
+        assert!(both.owned.as_ref().unwrap().get().contains("f:spec"), "marks are another entry");
+        assert!(both.owns_content && !both.touched_by_others);
+    }
+
+    #[test]
+    fn marks_of_an_earlier_release_are_no_content() {
+        let entry = |fields: Value| json!([{"manager": "resource-broker", "operation": "Apply", "fieldsV1": fields}]);
+        let of = |fields: Value, spec: Value| {
+            let mut there = json!({"metadata": {"name": "a", "managedFields": entry(fields)}, "status": {"a": 1}});
+            if !spec.is_null() {
+                there["spec"] = spec;
+            }
+            object(&there)
+        };
+        let (marks, content) = (json!({"f:metadata": {"f:annotations": {}}}), json!({"f:metadata": {}, "f:spec": {}}));
+        assert!(!of(marks.clone(), json!({"a": 1})).is_applied());
+        assert!(of(content, json!({"a": 1})).is_applied());
+        assert!(of(marks, Value::Null).is_applied(), "a kind without content");
+        assert!(!object(&json!({"metadata": {"name": "a"}})).is_applied());
     }
 
     #[test]

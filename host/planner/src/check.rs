@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use resource_broker_api::{
     broker::AssignmentSpec,
+    keys,
     names::{ClusterName, Role},
+    object::Object,
 };
 
 use crate::{
-    copy, delete,
+    delete,
     plan::{Action, Guard, Marks, Plan},
     snapshot::{Record, Seat, Snapshot, Target, View},
 };
@@ -18,12 +20,18 @@ use crate::{
 pub fn problems(snapshot: &Snapshot, plan: &Plan) -> Vec<String> {
     let mut problems = Vec::new();
     let mut has_record = snapshot.record.present().is_some();
+    let mut is_claimed = is_claimed(snapshot);
     for step in &plan.steps {
         let before = has_record;
+        let claimed = is_claimed;
         for action in step {
             has_record |= matches!(action, Action::CreateRecord { .. });
+            is_claimed |= matches!(action, Action::Decorate { .. });
             if let Some(problem) = problem(snapshot, action, before) {
                 problems.push(problem);
+            }
+            if matches!(action, Action::ApplyCopy { uid: None, .. }) && !claimed {
+                problems.push("a copy of an object that is not claimed yet".into());
             }
         }
     }
@@ -32,6 +40,12 @@ pub fn problems(snapshot: &Snapshot, plan: &Plan) -> Vec<String> {
         problems.push("it writes although the object or its record has not been read".into());
     }
     problems
+}
+
+/// Whether the object says that this broker serves it. One that does not know who it is claims nothing.
+fn is_claimed(snapshot: &Snapshot) -> bool {
+    let Some(broker) = snapshot.broker.as_deref() else { return true };
+    snapshot.consumer.present().is_none_or(|consumer| consumer.annotation(keys::SERVED_BY) == Some(broker))
 }
 
 /// In debug builds, stops at the first plan that breaks a rule.
@@ -97,13 +111,21 @@ fn keeps_places(snapshot: &Snapshot, spec: &AssignmentSpec, guards: &[Guard]) ->
     let after = Record { spec: spec.clone(), ..record.as_ref().clone() };
     let named: BTreeSet<_> = after.places().into_iter().map(without_version).collect();
     let gone = &snapshot.memory.gone;
+    // A place that was left may be the one that serves, under another name of its cluster.
+    let serves_on = after.spec.provider.cluster == record.spec.provider.cluster;
     delete::places(record).iter().all(|(place, uid)| {
         named.contains(&without_version(place.clone()))
             || guards.contains(&Guard::Gone(place.clone()))
             || uid.map_or(!gone.is_empty(), |uid| gone.contains(uid))
-            || snapshot
-                .view_of(place)
-                .is_some_and(|view| view.present().is_some_and(|there| !copy::is_claimed(there, &snapshot.key)))
+            || uid.is_some_and(|uid| serves_on && after.serving().any(|serving| serving == uid))
+            || snapshot.view_of(place).is_some_and(|view| {
+                let key = snapshot.key.in_version(&place.gvk.version);
+                let is_other = |there: &Object| {
+                    (serves_on && after.serving().any(|serving| serving == there.uid()))
+                        || !snapshot.is_ours(there, &key, &place.cluster, *uid)
+                };
+                view.present().is_some_and(|there| is_other(there))
+            })
     })
 }
 
@@ -131,6 +153,9 @@ fn delete_problem(snapshot: &Snapshot, target: &Target, uid: &str, guards: &[Gua
             && record.spec.previous.iter().any(|place| is_it(place.into()))
     });
     let confirmed = guards.iter().any(|guard| matches!(guard, Guard::NotThatOne(..)));
-    (target.cluster.role == Role::Provider && !goes && !confirmed && !left)
-        .then(|| "a copy deleted while its object may live".into())
+    if target.cluster.role == Role::Provider && !goes && !confirmed && !left {
+        return Some("a copy deleted while its object may live".into());
+    }
+    let is_served = target.cluster.role == Role::Provider && snapshot.is_serving(uid);
+    is_served.then(|| "a copy deleted that a record names for use".into())
 }

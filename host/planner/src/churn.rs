@@ -26,7 +26,7 @@ use crate::{
     findings::{self, Finding},
     hold::{self, Refusal, Said, Standing},
     leave::{self, left},
-    migrate,
+    migrate, ownership,
     plan::{About, Action, Budget, Event, Plan, State},
     progress::{self, Progress},
     question::{Answers, Questions},
@@ -189,11 +189,12 @@ fn pin_previous(spec: &mut AssignmentSpec) {
 
 fn begin(held: Held<'_>, offer: &Offer, version: Option<String>) -> Plan {
     let Held { snapshot, consumer, record, provider, .. } = held;
-    let next = elsewhere::place(&snapshot.key, offer, version);
+    let next = elsewhere::place(snapshot, offer, version);
     let spec = AssignmentSpec { next: Some(next), ..record.spec.clone() };
     let mut plan = Plan { state: State::Moving, ..Plan::default() };
     plan.then([start(held, spec, &offer.provider)]);
-    plan.then(copy::decorate(&snapshot.key, consumer, provider, Some(&offer.provider)));
+    let token = record.spec.consumer.token.as_deref();
+    plan.then(ownership::mark(snapshot, consumer, token, provider, Some(&offer.provider)));
     let message = format!("{provider} does not take this object any more; it moves to {}", offer.provider);
     plan.then(held.tell(reason::MOVING, &message));
     plan
@@ -208,6 +209,7 @@ fn start(held: Held<'_>, spec: AssignmentSpec, to: &ClusterName) -> Action {
         uid: held.record.uid.clone(),
         generation: held.record.generation,
         spec: Box::new(spec),
+        obeyed: None,
         budget: Some(budget),
         guards: Vec::new(),
     }
@@ -322,7 +324,7 @@ fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &R
                 let turn = Finding { inside: Some(full.movers), ..Finding::no(reason::WAITS_FOR_TURN, "") };
                 return Ok(stall(held, to, &why, Some(&turn), plan));
             }
-            let place = elsewhere::place(&snapshot.key, &offer, version);
+            let place = elsewhere::place(snapshot, &offer, version);
             let spec = turn_away(held, next, Some(place));
             let mut plan = Plan { state: State::Moving, judged: plan.judged, ..Plan::default() };
             plan.then(migrate::abandon(snapshot, &why, None));
@@ -471,12 +473,12 @@ fn copy_to(held: Held<'_>, next: &ProviderRef, to: &ClusterName, plan: &mut Plan
     let Some(target) = snapshot.record.present().and_then(|record| record.target(&seat)) else {
         return Some(format!("the place at {to} cannot be read"));
     };
-    let uid = record.status.next.as_ref().map(|copy| copy.uid.as_str());
+    let uid = record.next_uid();
     let there = snapshot.view(&seat).and_then(View::present);
     let step = copy::copy(snapshot, copy::At { key: &key, target: &target, uid }, consumer, there.map(AsRef::as_ref));
     let is_due = step.action.is_some();
     plan.then(step.action);
-    if let Some(gone) = there.filter(|there| copy::is_ours(there, &key, uid) && there.is_deleting())
+    if let Some(gone) = there.filter(|there| snapshot.is_ours(there, &key, to, uid) && there.is_deleting())
         && gone.finalizers() == [resource_broker_api::keys::GENERIC_FINALIZER]
     {
         plan.then([crate::delete::release(target, gone, Vec::new())]);

@@ -1,8 +1,13 @@
-//! Steps 3 and 4: the consumer object's marks, and the copy at the provider. Needs no client.
+//! The copy at the provider: what it has to look like, and whose it is.
 
 use std::time::Duration;
 
-use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::Object};
+use resource_broker_api::{
+    conditions::reason,
+    keys,
+    names::{ClusterName, bucket},
+    object::Object,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -22,32 +27,6 @@ const PATIENCE: u32 = 3;
 /// The slowest pace of a contest over fields.
 const SLOWEST: Duration = Duration::from_mins(5);
 
-/// The consumer object's finalizer and annotations, where they are not as they should be.
-pub fn decorate(key: &Key, consumer: &Object, provider: &ClusterName, next: Option<&ClusterName>) -> Option<Action> {
-    let shown = [(keys::PROVIDER_CLUSTER, Some(provider)), (keys::NEW_PROVIDER_CLUSTER, next)];
-    let shown = shown.map(|(annotation, cluster)| (annotation, cluster.map(ToString::to_string)));
-    let is_shown = |(annotation, cluster): &(&'static str, Option<String>)| {
-        cluster.is_none() || consumer.annotation(annotation) == cluster.as_deref()
-    };
-    if consumer.has_finalizer(keys::GENERIC_FINALIZER) && shown.iter().all(is_shown) {
-        // An apply would not take off what somebody else has put there.
-        let stray =
-            shown.iter().find(|(annotation, cluster)| cluster.is_none() && consumer.annotation(annotation).is_some());
-        return stray.map(|(annotation, _)| Action::Unmark {
-            target: key.target(),
-            uid: consumer.uid().into(),
-            annotation,
-        });
-    }
-    let annotations = shown.into_iter().filter_map(|(annotation, cluster)| Some((annotation, cluster?)));
-    Some(Action::Decorate {
-        target: key.target(),
-        uid: consumer.uid().into(),
-        finalizer: keys::GENERIC_FINALIZER,
-        annotations: annotations.collect(),
-    })
-}
-
 /// Whether a copy says that it is this object's: the broker's own marks, as it sets them.
 pub fn is_claimed(copy: &Object, key: &Key) -> bool {
     copy.annotation(keys::CONSUMER_CLUSTER) == Some(key.consumer.to_string().as_str())
@@ -60,14 +39,17 @@ pub fn claimed_namespace(copy: &Object) -> Option<&str> {
     copy.annotation(keys::CONSUMER_NAMESPACE).or_else(|| copy.namespace())
 }
 
-/// The apply document for the copy at `target`: everything outside `metadata` and `status`, and the broker's own marks.
+/// The apply document for the copy at `target`: everything outside `metadata` and `status`, and the broker's own marks. Labels
+/// that an old copy lacks come with its next write, and are no reason for one.
 pub fn wanted(key: &Key, target: &Target, consumer: &Object, broker: Option<&str>) -> Value {
+    let record = key.record_name();
     let mut metadata = json!({
         "name": target.name,
         "annotations": {
             keys::CONSUMER_CLUSTER: key.consumer.to_string(),
             keys::CONSUMER_NAME: key.name,
         },
+        "labels": {keys::ASSIGNMENT: record, keys::BUCKET: bucket(&record).to_string()},
         "finalizers": [keys::GENERIC_FINALIZER],
     });
     if let Some(broker) = broker {
@@ -137,7 +119,7 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
     let provider = &target.cluster;
     let memory = &snapshot.memory;
     if let Some(copy) = copy {
-        if !is_ours(copy, key, uid) {
+        if !snapshot.is_ours(copy, key, provider, uid) {
             return blocked(
                 reason::NAME_TAKEN,
                 format!(
@@ -158,6 +140,12 @@ pub fn copy(snapshot: &Snapshot, at: At<'_>, consumer: &Object, copy: Option<&Ob
                 again: None,
             };
         }
+    }
+    if is_paused(consumer) {
+        let stays = if copy.is_some() { "what the copy has stays as it is" } else { "no copy is made" };
+        let message =
+            format!("{}: \"true\" stands on this object: {stays} until that annotation is taken off", keys::PAUSED);
+        return blocked(reason::PAUSED, message);
     }
     let body = match body(snapshot, at, consumer) {
         Ok(body) => body,
@@ -205,9 +193,26 @@ pub fn content_digest(copy: &Object) -> String {
     digest::of(&Value::Object(shown))
 }
 
-/// Whether a copy is ours: it says so, or the record knows its UID (somebody took the annotations off by hand).
-pub fn is_ours(copy: &Object, key: &Key, recorded: Option<&str>) -> bool {
-    is_claimed(copy, key) || recorded.is_some_and(|recorded| recorded == copy.uid())
+/// Whether what stands at the place of a copy is that copy: its UID is the recorded one, or a broker's apply wrote its content
+/// and nothing on it says that it is another broker's or another object's. Its marks alone say nothing: a policy may strip them, and
+/// anybody may write them.
+pub fn is_ours(copy: &Object, key: &Key, recorded: Option<&str>, broker: Option<&str>) -> bool {
+    if recorded.is_some_and(|recorded| recorded == copy.uid()) {
+        return true;
+    }
+    let is_unclaimed =
+        copy.annotation(keys::CONSUMER_CLUSTER).is_none() && copy.annotation(keys::CONSUMER_NAME).is_none();
+    copy.is_applied() && is_of(copy, broker) && (is_unclaimed || is_claimed(copy, key))
+}
+
+/// Whether a copy does not say that another broker made it.
+pub fn is_of(copy: &Object, broker: Option<&str>) -> bool {
+    copy.annotation(keys::BROKER).is_none_or(|made_by| Some(made_by) == broker)
+}
+
+/// Whether the object asks not to have its spec copied.
+fn is_paused(consumer: &Object) -> bool {
+    consumer.annotation(keys::PAUSED) == Some("true")
 }
 
 fn pause(applied: &Applied) -> Option<Duration> {

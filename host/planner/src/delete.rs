@@ -1,4 +1,4 @@
-//! Step 8: an object goes; first its copy, then its record and its finalizer. Needs no client.
+//! An object goes: first its copy, then its record and its finalizer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,10 +8,10 @@ use resource_broker_api::{conditions::reason, keys, names::ClusterName, object::
 use crate::{
     copy,
     findings::{Finding, Findings},
-    identity, migrate,
+    identity, migrate, ownership,
     plan::{Action, Guard, Plan, State},
     related,
-    snapshot::{Key, Record, Seat, Snapshot, Target, View},
+    snapshot::{Record, Seat, Snapshot, Target, View},
     status,
 };
 
@@ -95,7 +95,7 @@ pub(crate) fn end_at(
         return End::Wait(why);
     }
     if let Some(view) = snapshot.view_of(target) {
-        return copy_end(&snapshot.key, target, view, uid, guard);
+        return copy_end(snapshot, target, view, uid, guard);
     }
     let is_left = record.spec.previous.iter().any(|place| place.cluster == cluster);
     // What the object has left may be forgotten by hand; the provider that serves may not.
@@ -110,15 +110,25 @@ pub(crate) fn end_at(
     ))
 }
 
-fn copy_end(key: &Key, target: &Target, view: &View<Arc<Object>>, uid: Option<&str>, guard: Option<&Guard>) -> End {
+fn copy_end(
+    snapshot: &Snapshot,
+    target: &Target,
+    view: &View<Arc<Object>>,
+    uid: Option<&str>,
+    guard: Option<&Guard>,
+) -> End {
     let provider = &target.cluster;
+    let key = &snapshot.key.in_version(&target.gvk.version);
     let copy = match view {
         View::Unknown { why, .. } => return End::Wait(format!("the copy at {provider} cannot be read: {why}")),
         View::Absent => return End::Gone,
-        View::Present(copy) if !copy::is_ours(copy, key, uid) => return End::Gone,
+        View::Present(copy) if !snapshot.is_ours(copy, key, provider, uid) => return End::Gone,
         View::Present(copy) => copy,
     };
     let target = target.clone();
+    if snapshot.is_serving(copy.uid()) {
+        return End::Wait(format!("the copy {} at {provider} is in use by a record", copy.name()));
+    }
     if !copy.is_deleting() {
         return End::Act(Box::new(Action::Delete {
             target,
@@ -168,9 +178,9 @@ fn finish(snapshot: &Snapshot, record: &Record, why: Why<'_>, guard: Option<Guar
     };
     let mut guards: Vec<Guard> = confirm_gone(snapshot, record).into_iter().chain(guard).collect();
     if let Why::Deleting(consumer) = why
-        && consumer.has_finalizer(keys::GENERIC_FINALIZER)
+        && !ownership::our_finalizers(snapshot, consumer, Some(record)).is_empty()
     {
-        plan.then([release(snapshot.key.target(), consumer, std::mem::take(&mut guards))]);
+        plan.then(ownership::release(snapshot, consumer, Some(record), std::mem::take(&mut guards)));
     }
     // Where the object merely seems to be gone, nothing is taken away before these have said so.
     plan.then(held_copies(snapshot, &record.spec.consumer.uid, &guards));
@@ -236,7 +246,10 @@ fn hold(snapshot: &Snapshot, record: &Record, why: Why<'_>, what: String) -> Pla
 /// An object is being deleted, carries our finalizer and has no record: either its record went a moment ago, or another
 /// broker (the one written in Go) placed it. A copy that both sides name is deleted first.
 pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
-    if !consumer.has_finalizer(keys::GENERIC_FINALIZER) {
+    if let Some(other) = ownership::other_broker(snapshot, consumer, None) {
+        return Plan { served_by: Some(other.to_owned()), ..Plan::default() };
+    }
+    if ownership::our_finalizers(snapshot, consumer, None).is_empty() {
         return Plan::default();
     }
     if !snapshot.held_is_read {
@@ -248,7 +261,10 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
     let claimed = claimed.filter(|provider| snapshot.providers.contains_key(provider));
     for target in claimed.into_iter().flat_map(|provider| snapshot.key.copies_at(&provider)) {
         let Some(view) = snapshot.view_of(&target) else { continue };
-        match copy_end(&snapshot.key, &target, view, None, None) {
+        // Each of the two names the other.
+        let claimed = view.present().filter(|copy| copy::is_claimed(copy, &snapshot.key));
+        let uid = claimed.filter(|copy| copy::is_of(copy, snapshot.broker.as_deref())).map(|copy| copy.uid());
+        match copy_end(snapshot, &target, view, uid, None) {
             End::Wait(what) => return Plan::wait(State::Deleting, what),
             End::Act(action) => {
                 plan.then([*action]);
@@ -263,7 +279,7 @@ pub fn release_unrecorded(snapshot: &Snapshot, consumer: &Object) -> Plan {
         }
     }
     guards.push(Guard::NoRecord(snapshot.key.record_name()));
-    plan.then([release(snapshot.key.target(), consumer, guards)]);
+    plan.then(ownership::release(snapshot, consumer, None, guards));
     plan.then(held_copies(snapshot, consumer.uid(), &[]));
     plan
 }

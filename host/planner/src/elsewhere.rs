@@ -8,6 +8,7 @@ use resource_broker_api::{broker::ProviderRef, conditions::reason, names::Cluste
 use crate::{
     copy,
     findings::Finding,
+    ownership,
     question::{Answers, Judge, PluginFailure, Questions, Verdict},
     route::{Heard, is_unread, obstacle},
     snapshot::{Key, Offer, Record, Snapshot, Target, View},
@@ -161,7 +162,7 @@ fn leaving(record: &Record, offer: &Offer) -> Option<String> {
 /// The place of an object without a record: where a copy of it is already, else where the offer wants it.
 pub(crate) fn first_place(snapshot: &Snapshot, offer: &Offer) -> ProviderRef {
     let key = &snapshot.key;
-    let place = place(key, offer, None);
+    let place = place(snapshot, offer, None);
     let (namespace, name) = (place.namespace.clone(), place.name.clone());
     let wanted = Target::new(offer.provider.clone(), key.gvk.clone(), namespace, name);
     let is_there = |target: &Target| {
@@ -178,12 +179,21 @@ pub(crate) fn first_place(snapshot: &Snapshot, offer: &Offer) -> ProviderRef {
 pub(crate) fn stays(place: &ProviderRef, offer: &Offer, version: Option<String>) -> ProviderRef {
     let accept_api =
         resource_broker_api::broker::NamespacedName { namespace: offer.namespace.clone(), name: offer.name.clone() };
-    ProviderRef { accept_api, version, ..place.clone() }
+    let api_version = match (&version, &place.api_version) {
+        (Some(version), Some(recorded)) => {
+            let group = recorded.rsplit_once('/').map(|(group, _)| format!("{group}/"));
+            Some(format!("{}{version}", group.unwrap_or_default()))
+        }
+        (_, recorded) => recorded.clone(),
+    };
+    ProviderRef { accept_api, version, api_version, ..place.clone() }
 }
 
 /// The place at a provider that an offer gives an object.
-pub(crate) fn place(key: &Key, offer: &Offer, version: Option<String>) -> ProviderRef {
+pub(crate) fn place(snapshot: &Snapshot, offer: &Offer, version: Option<String>) -> ProviderRef {
+    let key = &snapshot.key;
     let (namespace, name) = key.copy_location(offer.copies);
+    let gvk = version.as_deref().map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
     ProviderRef {
         cluster: offer.provider.to_string(),
         accept_api: resource_broker_api::broker::NamespacedName {
@@ -194,9 +204,9 @@ pub(crate) fn place(key: &Key, offer: &Offer, version: Option<String>) -> Provid
         namespace,
         name,
         uid: None,
-        api_version: None,
-        kind: None,
-        fingerprint: None,
+        api_version: Some(gvk.api_version()),
+        kind: Some(gvk.kind),
+        fingerprint: ownership::fingerprint(snapshot, &offer.provider),
         companions: Vec::new(),
         workspace: None,
     }

@@ -1,5 +1,4 @@
-//! The places that an object has left: what is there is taken away, and once that is confirmed the record forgets them. Needs
-//! no client.
+//! The places that an object has left: what is there is taken away, and once that is confirmed the record forgets them.
 
 use resource_broker_api::broker::{AssignmentSpec, PreviousRef, ProviderRef};
 
@@ -18,6 +17,11 @@ pub(crate) fn others(snapshot: &Snapshot, record: &Record, plan: &mut Plan) -> V
     for place in &record.spec.previous {
         let Some(target) = record.target(&Seat::from(place)) else { continue };
         let uid = place.uid.as_deref();
+        // The place that serves, under another name of its cluster.
+        let there = snapshot.view(&Seat::from(place)).and_then(View::present).map(|there| there.uid());
+        if record.serving().any(|serving| Some(serving) == uid.or(there)) {
+            continue;
+        }
         match end_at(snapshot, record, &target, uid, None) {
             End::Gone => {
                 guards.extend(confirm(snapshot, record, target, uid));
@@ -58,6 +62,7 @@ pub(crate) fn update(record: &Record, spec: AssignmentSpec, guards: Vec<Guard>) 
         uid: record.uid.clone(),
         generation: record.generation,
         spec: Box::new(spec),
+        obeyed: None,
         budget: None,
         guards,
     }

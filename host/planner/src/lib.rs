@@ -39,12 +39,13 @@ pub mod migrate;
 mod mirror;
 pub mod offer;
 pub mod owned;
+pub mod ownership;
 pub mod plan;
 mod pods;
 mod progress;
 pub mod question;
-pub mod references;
 mod reference;
+pub mod references;
 pub mod related;
 mod reroute;
 pub mod route;
@@ -60,8 +61,7 @@ use std::{sync::Arc, time::Duration};
 use resource_broker_api::{
     broker::{AssignmentSpec, ConsumerRef, ProviderRef},
     conditions::reason,
-    keys,
-    names::prefix_of_copy,
+    names::{ClusterName, prefix_of_copy},
     object::Object,
 };
 
@@ -104,7 +104,7 @@ fn asked_offers(snapshot: &Snapshot, consumer: &Object) -> Vec<usize> {
     let all = snapshot.offers.iter().enumerate();
     match &snapshot.record {
         View::Unknown { .. } => Vec::new(),
-        View::Absent if is_no_order(&snapshot.key, consumer).is_some() => Vec::new(),
+        View::Absent if is_left_alone(snapshot, consumer) => Vec::new(),
         View::Absent => all.map(|(index, _)| index).collect(),
         View::Present(record) if record.spec.consumer.uid != consumer.uid() => Vec::new(),
         View::Present(record) => {
@@ -116,13 +116,17 @@ fn asked_offers(snapshot: &Snapshot, consumer: &Object) -> Vec<usize> {
     }
 }
 
-/// Why an object without a record is not brokered: what is no order, or what the consumer cluster makes by itself. Copied related
-/// resources are never brokered in turn.
-fn is_no_order(key: &Key, consumer: &Object) -> Option<String> {
-    if consumer.label(keys::RELATED_TO).is_some() {
-        return Some("it is a copy of a related resource, which the broker made".into());
+/// Why an object without a record is not brokered: the consumer cluster makes it by itself, or the broker made it.
+fn is_no_order(snapshot: &Snapshot, consumer: &Object) -> Option<String> {
+    if ownership::is_made_by_broker(snapshot, consumer) {
+        return Some("the broker made it".into());
     }
-    core_kinds::of_the_cluster(&key.gvk, consumer)
+    core_kinds::of_the_cluster(&snapshot.key.gvk, consumer)
+}
+
+/// What is no order is not brokered, nor what another broker serves.
+fn is_left_alone(snapshot: &Snapshot, consumer: &Object) -> bool {
+    is_no_order(snapshot, consumer).is_some() || ownership::other_broker(snapshot, consumer, None).is_some()
 }
 
 /// What is to be done about one consumer object.
@@ -159,14 +163,23 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
     };
     Ok(match (consumer, record) {
         (None, None) => Plan::default(),
+        (None, Some(record)) if ownership::is_undecided(record) => {
+            let why = "the object that came back under its name is gone again, and nobody has decided about its copy";
+            Plan::wait(State::Blocked, why)
+        }
         (None, Some(record)) => delete::take_down(snapshot, record, Why::Vanished),
+        (Some(consumer), None) if ownership::is_made_by_broker(snapshot, consumer) => Plan::default(),
         (Some(consumer), None) if consumer.is_deleting() => delete::release_unrecorded(snapshot, consumer),
-        (Some(consumer), None) => match is_no_order(&snapshot.key, consumer) {
-            Some(why) => Plan::wait(State::None, why),
+        (Some(consumer), None) if is_no_order(snapshot, consumer).is_some() => {
+            let why = is_no_order(snapshot, consumer).unwrap_or_default();
+            Plan::wait(State::None, why)
+        }
+        (Some(consumer), None) => match ownership::other_broker(snapshot, consumer, None) {
+            Some(other) => Plan { served_by: Some(other.to_owned()), ..Plan::default() },
             None => return place(snapshot, consumer, answers),
         },
         (Some(consumer), Some(record)) if record.spec.consumer.uid != consumer.uid() => {
-            delete::take_down(snapshot, record, Why::Replaced)
+            ownership::recreated(snapshot, consumer, record)
         }
         (Some(consumer), Some(record)) if record.spec.consumer.version != snapshot.key.gvk.version => {
             other_version(snapshot, consumer, record)
@@ -174,7 +187,10 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
         (Some(consumer), Some(record)) if consumer.is_deleting() => {
             delete::take_down(snapshot, record, Why::Deleting(consumer))
         }
-        (Some(consumer), Some(record)) => return keep(snapshot, consumer, record, answers),
+        (Some(consumer), Some(record)) => match ownership::other_broker(snapshot, consumer, Some(record)) {
+            Some(other) => ownership::yield_to(snapshot, consumer, record, other),
+            None => return keep(snapshot, consumer, record, answers),
+        },
     })
 }
 
@@ -196,7 +212,8 @@ fn other_version(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Pla
         return Plan::wait(State::None, format!("it is brokered as {recorded}"));
     }
     let mut spec = record.spec.clone();
-    spec.consumer = consumer_ref(&snapshot.key, consumer);
+    let ConsumerRef { token, fingerprint, .. } = spec.consumer;
+    spec.consumer = ConsumerRef { token, fingerprint, ..consumer_ref(&snapshot.key, consumer) };
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
     for place in &mut spec.previous {
         place.version.get_or_insert_with(|| recorded.clone());
@@ -234,8 +251,12 @@ fn place(snapshot: &Snapshot, consumer: &Arc<Object>, answers: &Answers) -> Resu
 fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer, place: ProviderRef) -> Plan {
     let key = &snapshot.key;
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
-    let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(record_spec(key, consumer, place)) };
-    plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider, None)));
+    let there = snapshot.view_of(&place_of(key, &place, &offer.provider)).and_then(View::present);
+    let spec = record_spec(snapshot, consumer, place, there.map(|copy| copy.uid()));
+    let token = spec.consumer.token.clone();
+    let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(spec) };
+    let marks = ownership::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
+    plan.then(std::iter::once(record).chain(marks));
     plan
 }
 
@@ -243,13 +264,17 @@ fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     let key = &snapshot.key;
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
     let place = elsewhere::first_place(snapshot, offer);
-    let target = Target::new(offer.provider.clone(), key.gvk.clone(), place.namespace.clone(), place.name.clone());
-    let spec = Box::new(record_spec(key, consumer, place));
-    let record = Action::CreateRecord { name: key.record_name(), spec };
-    // The record is written before anything is created; the object's own marks wait for nothing.
-    plan.then(std::iter::once(record).chain(copy::decorate(key, consumer, &offer.provider, None)));
+    let target = place_of(key, &place, &offer.provider);
     let there = snapshot.view_of(&target).and_then(View::present);
-    let at = copy::At { key, target: &target, uid: None };
+    let uid =
+        there.filter(|copy| route::is_there_for(snapshot, consumer, &offer.provider, copy)).map(|copy| copy.uid());
+    let spec = Box::new(record_spec(snapshot, consumer, place, uid));
+    let token = spec.consumer.token.clone();
+    let record = Action::CreateRecord { name: key.record_name(), spec };
+    // The record is written, and the object claimed for this broker, before anything is created.
+    let marks = ownership::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
+    plan.then(std::iter::once(record).chain(marks));
+    let at = copy::At { key, target: &target, uid };
     let step = copy::copy(snapshot, at, consumer, there.map(AsRef::as_ref));
     plan.judged.push((offer.provider.clone(), true));
     plan.then(step.action);
@@ -281,8 +306,24 @@ fn consumer_ref(key: &Key, consumer: &Object) -> ConsumerRef {
     }
 }
 
-fn record_spec(key: &Key, consumer: &Object, provider: ProviderRef) -> AssignmentSpec {
-    AssignmentSpec { consumer: consumer_ref(key, consumer), provider, next: None, previous: Vec::new() }
+/// The copy at a place that a record will name.
+fn place_of(key: &Key, place: &ProviderRef, provider: &ClusterName) -> Target {
+    Target::new(provider.clone(), key.gvk.clone(), place.namespace.clone(), place.name.clone())
+}
+
+/// The record of an object that is placed. `uid` is that of a copy which is there already.
+fn record_spec(snapshot: &Snapshot, consumer: &Object, place: ProviderRef, uid: Option<&str>) -> AssignmentSpec {
+    let key = &snapshot.key;
+    AssignmentSpec {
+        consumer: ConsumerRef {
+            token: Some(snapshot.fresh_token.clone()),
+            fingerprint: ownership::fingerprint(snapshot, &key.consumer),
+            ..consumer_ref(key, consumer)
+        },
+        provider: ProviderRef { uid: uid.map(str::to_owned), ..place },
+        next: None,
+        previous: Vec::new(),
+    }
 }
 
 /// An object that a provider has.
@@ -298,6 +339,12 @@ fn keep(
     if let Some(follow) = identity::follow(snapshot, record) {
         let mut plan = Plan { state: State::Placed, ..Plan::default() };
         plan.then([follow]);
+        return Ok(plan);
+    }
+    if let Some(spec) = ownership::complete(snapshot, consumer, record) {
+        // What the object is marked with has to be in the record before.
+        let mut plan = Plan { state: State::Placed, ..Plan::default() };
+        plan.then([leave::update(record, spec, Vec::new())]);
         return Ok(plan);
     }
     let asked = &asked_offers(snapshot, consumer);

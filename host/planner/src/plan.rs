@@ -36,6 +36,8 @@ pub enum Action {
         generation: Option<i64>,
         /// What it records from now on.
         spec: Box<AssignmentSpec>,
+        /// An annotation that is carried out with it, and taken off in the same write.
+        obeyed: Option<&'static str>,
         /// The move that begins with it, which needs a place among those of its providers.
         budget: Option<Budget>,
         /// What must hold just before.
@@ -133,10 +135,14 @@ pub enum Action {
         target: Target,
         /// The object that is meant.
         uid: String,
+        /// The version that is marked, where no other will do: of two brokers that claim an object one wins.
+        resource_version: Option<String>,
         /// The finalizer.
-        finalizer: &'static str,
+        finalizer: String,
         /// The annotations.
         annotations: BTreeMap<&'static str, String>,
+        /// Whether an earlier release's marks, which stand under the content's field manager, are given up there.
+        hand_over: bool,
     },
     /// Take an annotation off an object, whoever has put it there.
     Unmark {
@@ -412,6 +418,8 @@ pub struct Plan {
     pub missing: BTreeSet<(Gvk, String)>,
     /// The types of conditions that the provider reports, where others keep conditions beside them.
     pub reported: BTreeSet<String>,
+    /// The broker that serves the object, where that is another one.
+    pub served_by: Option<String>,
 }
 
 impl Plan {

@@ -34,7 +34,7 @@ pub(crate) fn reroute(held: Held<'_>) -> Result<Option<Plan>, Box<Questions>> {
     let refusals: Vec<(&ClusterName, &str)> = refused(snapshot, consumer).collect();
     let Some((_, why)) = refusals.iter().find(|(refusing, _)| *refusing == provider) else { return Ok(None) };
     let has_none = record.spec.provider.uid.is_none() && record.status.copy.is_none() && record.spec.next.is_none();
-    let is_absent = snapshot.providers.get(provider).is_some_and(|view| matches!(view.copy, View::Absent));
+    let is_absent = matches!(snapshot.view(&Seat::from(&record.spec.provider)), Some(View::Absent));
     if !has_none || !is_absent {
         return Ok(None);
     }
@@ -46,7 +46,7 @@ pub(crate) fn reroute(held: Held<'_>) -> Result<Option<Plan>, Box<Questions>> {
     if refusals.iter().any(|(refusing, _)| **refusing == offer.provider) {
         return Ok(None);
     }
-    let mut spec = AssignmentSpec { provider: elsewhere::place(&snapshot.key, &offer, None), ..record.spec.clone() };
+    let mut spec = AssignmentSpec { provider: elsewhere::place(snapshot, &offer, None), ..record.spec.clone() };
     let before = &record.spec.consumer.version;
     for place in &mut spec.previous {
         place.version.get_or_insert_with(|| before.clone());

@@ -166,17 +166,18 @@ fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
         Some(View::Present(copy)) if is_live_and_ours(snapshot, copy) => {
             let offer = offer_at(snapshot, &provider);
             let (namespace, name) = (end.namespace.clone(), end.name.clone());
-            let place = ProviderRef { namespace, name, ..elsewhere::place(&snapshot.key, &offer, None) };
+            let place = ProviderRef { namespace, name, ..elsewhere::place(snapshot, &offer, None) };
             Some(Route::Back(offer, Box::new(place)))
         }
         Some(View::Present(_) | View::Absent) => None,
     }
 }
 
+/// The Migration names it, so its marks are believed.
 fn is_live_and_ours(snapshot: &Snapshot, copy: &Object) -> bool {
-    copy::is_claimed(copy, &snapshot.key)
-        && copy.annotation(keys::BROKER) == snapshot.broker.as_deref()
-        && !copy.is_deleting()
+    let broker = snapshot.broker.as_deref();
+    let is_ours = copy::is_ours(copy, &snapshot.key, None, broker);
+    (is_ours || (copy::is_claimed(copy, &snapshot.key) && copy::is_of(copy, broker))) && !copy.is_deleting()
 }
 
 /// The offer by which a provider is recorded to have an object, whether it accepts that or not. One that offers nothing any more
@@ -295,9 +296,9 @@ fn refusal(offer: &Offer, why: &str) -> String {
 /// accepts.
 pub(crate) fn is_unread(snapshot: &Snapshot, offer: &Offer, version: Option<&str>) -> bool {
     let Some(view) = snapshot.providers.get(&offer.provider) else { return false };
-    let cluster = offer.provider.to_string();
-    let seat = Seat { cluster: &cluster, version, namespace: None, name: "" };
-    matches!(view.offers, View::Unknown { .. }) || matches!(snapshot.view(&seat), Some(View::Unknown { .. }))
+    let place = elsewhere::place(snapshot, offer, version.map(str::to_owned));
+    matches!(view.offers, View::Unknown { .. })
+        || matches!(snapshot.view(&Seat::from(&place)), Some(View::Unknown { .. }))
 }
 
 /// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.
@@ -313,11 +314,11 @@ pub(crate) fn obstacle(snapshot: &Snapshot, offer: &Offer, version: Option<&str>
     let place = if version.is_none() && snapshot.record.present().is_none() {
         elsewhere::first_place(snapshot, offer)
     } else {
-        elsewhere::place(&snapshot.key, offer, version.map(str::to_owned))
+        elsewhere::place(snapshot, offer, version.map(str::to_owned))
     };
     match snapshot.view(&Seat::from(&place))? {
         View::Unknown { why, .. } => Some(format!("accepts it, but its copies cannot be read: {why}")),
-        View::Present(copy) if !copy::is_claimed(copy, &snapshot.key) => Some(format!(
+        View::Present(copy) if !may_take(snapshot, &offer.provider, copy) => Some(format!(
             "accepts it, but the name {} is taken there by an object that the broker did not make; rename or delete that",
             copy.name()
         )),
@@ -330,12 +331,30 @@ fn claimed(consumer: &Object) -> Option<ClusterName> {
     ClusterName::parse(consumer.annotation(keys::PROVIDER_CLUSTER)?)
 }
 
+/// Whether what stands under the copy's name may be this object's: this broker made it, or each of the two names the other.
+fn may_take(snapshot: &Snapshot, provider: &ClusterName, copy: &Object) -> bool {
+    let recorded = snapshot
+        .record
+        .present()
+        .and_then(|record| record.copy_uid().filter(|_| record.provider().as_ref() == Some(provider)));
+    snapshot.is_ours(copy, &snapshot.key, provider, recorded)
+        || snapshot.consumer.present().is_some_and(|consumer| is_there_for(snapshot, consumer, provider, copy))
+}
+
+/// Whether the copy at a provider is this object's, although no record says so: this broker's apply made it, or a broker placed the
+/// object there before (the one written in Go), and object and copy name each other.
+pub(crate) fn is_there_for(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName, copy: &Object) -> bool {
+    let broker = snapshot.broker.as_deref();
+    let name_each_other = claimed(consumer).as_ref() == Some(provider) && copy::is_claimed(copy, &snapshot.key);
+    copy::is_ours(copy, &snapshot.key, None, broker) || (name_each_other && copy::is_of(copy, broker))
+}
+
 /// Whether a broker placed the object there before, and the copy is still there.
 fn is_taken_over(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> bool {
     claimed(consumer).as_ref() == Some(provider)
         && snapshot.key.copies_at(provider).iter().any(|target| {
             let there = snapshot.view_of(target).and_then(View::present);
-            there.is_some_and(|copy| copy::is_claimed(copy, &snapshot.key))
+            there.is_some_and(|copy| is_there_for(snapshot, consumer, provider, copy))
         })
 }
 

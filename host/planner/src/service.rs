@@ -15,7 +15,7 @@ use crate::{
     copy, delete,
     findings::{self, Finding, Findings, Holds, is_trouble},
     generation::{self, Observed},
-    leave,
+    leave, ownership,
     plan::{About, Action, Event, Plan, State},
     question::Answers,
     related, reroute,
@@ -64,14 +64,15 @@ pub(crate) fn serve(
 ) -> Plan {
     let Service { provider, accepted, frozen, moving } = service;
     let key = &snapshot.key;
-    let uid = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
+    let uid = record.copy_uid();
     let target = record.target(&Seat::from(&record.spec.provider)).unwrap_or_else(|| key.copy_at(provider));
-    let copy = snapshot.copy().filter(|copy| copy::is_ours(copy, key, uid));
+    let copy = snapshot.own_copy();
     let at = copy::At { key, target: &target, uid };
     let mut synced =
         Finding::no(reason::NOT_ACCEPTED, format!("the copy at {provider} stays as it was: {}", accepted.message));
     let (mut stands, mut applied) = (false, false);
-    plan.then(copy::decorate(key, consumer, provider, moving.as_ref().map(|moving| moving.next)));
+    let token = record.spec.consumer.token.as_deref();
+    plan.then(ownership::mark(snapshot, consumer, token, provider, moving.as_ref().map(|moving| moving.next)));
     if !frozen {
         let there = snapshot.copy().map(AsRef::as_ref);
         let step = copy::copy(snapshot, at, consumer, there);
@@ -178,6 +179,7 @@ pub(crate) fn serve(
             (is(failure.part), is(Part::Copy) || is(Part::Related) || is(Part::Migration) || is(Part::Delete))
         });
     }
+    claim_first(&mut plan);
     // What was left goes only in a pass in which all that takes its place has gone well.
     if snapshot.memory.failure.as_ref().is_none_or(|failure| failure.part == Part::Delete) {
         plan.then(last);
@@ -185,13 +187,24 @@ pub(crate) fn serve(
     plan
 }
 
-/// Adds actions to the last step: they may run at the same time.
+/// What claims the object for this broker comes before each copy that is made for it, also where it failed last time.
+fn claim_first(plan: &mut Plan) {
+    let is_claim = |action: &Action| matches!(action, Action::Decorate { resource_version: Some(_), .. });
+    let makes = |step: &Vec<Action>| step.iter().any(|action| matches!(action, Action::ApplyCopy { uid: None, .. }));
+    let Some(copy) = plan.steps.iter().position(makes) else { return };
+    let Some(claim) = plan.steps.iter().position(|step| step.iter().any(is_claim)).filter(|at| *at >= copy) else {
+        return;
+    };
+    let claims: Vec<Action> = plan.steps[claim].extract_if(.., |action| is_claim(action)).collect();
+    plan.steps.insert(copy, claims);
+    plan.steps.retain(|step| !step.is_empty());
+}
+
+/// Adds actions to the last step: they may run at the same time. What claims the object for this broker comes before the rest.
 fn merge(plan: &mut Plan, actions: Option<Action>) {
-    match plan
-        .steps
-        .last_mut()
-        .filter(|step| step.iter().all(|action| matches!(action, Action::Decorate { .. } | Action::Unmark { .. })))
-    {
+    let is_mark =
+        |action: &Action| matches!(action, Action::Decorate { resource_version: None, .. } | Action::Unmark { .. });
+    match plan.steps.last_mut().filter(|step| step.iter().all(is_mark)) {
         Some(step) => step.extend(actions),
         None => {
             plan.then(actions);
@@ -214,9 +227,7 @@ fn source<'a>(
     let on_the_way = moving.is_some() || !record.spec.previous.is_empty();
     if let Some(moving) = moving.filter(|moving| moving.hands_over) {
         let next = record.spec.next.as_ref()?;
-        let key = snapshot.key_at(&Seat::from(next));
-        let recorded = record.status.next.as_ref().map(|next| next.uid.as_str());
-        let copy = snapshot.next_copy().filter(|copy| copy::is_ours(copy, &key, recorded))?;
+        let copy = snapshot.own_next_copy()?;
         let (views, place) = (&snapshot.related_next, next);
         return Some(related::Source { provider: moving.next, record: &record.name, place, copy, views, moving: true });
     }

@@ -166,6 +166,8 @@ pub struct Record {
     pub generation: Option<i64>,
     /// Whether somebody deleted the Assignment itself.
     pub deleting: bool,
+    /// What an administrator decided about an object that came back with another UID: the annotation `recreated`.
+    pub recreated: Option<String>,
     /// What it records.
     pub spec: AssignmentSpec,
     /// What it last reported.
@@ -184,14 +186,20 @@ impl Record {
     }
 
     /// The UID that is known of the copy at the provider. Right after a switch the status still tells of the place that was
-    /// left: that is not this copy's.
+    /// left: that is not this copy's. Of a copy that was taken over the spec has it too, in case that the status is lost.
     pub fn copy_uid(&self) -> Option<&str> {
-        self.not_left(self.status.copy.as_ref())
+        self.not_left(self.status.copy.as_ref()).or(self.spec.provider.uid.as_deref())
     }
 
     /// The same of the copy at the provider that the object is moving to.
     pub fn next_uid(&self) -> Option<&str> {
-        self.not_left(self.status.next.as_ref())
+        self.not_left(self.status.next.as_ref()).or(self.spec.next.as_ref()?.uid.as_deref())
+    }
+
+    /// The UIDs of the copies that it names for use.
+    pub fn serving(&self) -> impl Iterator<Item = &str> {
+        let next = self.spec.next.as_ref().and_then(|_| self.next_uid());
+        self.copy_uid().into_iter().chain(next)
     }
 
     fn not_left<'a>(&self, copy: Option<&'a CopyRef>) -> Option<&'a str> {
@@ -355,6 +363,8 @@ pub struct Memory {
     pub related: BTreeMap<(Gvk, String), String>,
     /// Time since sources of related resources were first seen missing, by kind and name at the consumer.
     pub missing: BTreeMap<(Gvk, String), Duration>,
+    /// The UID of the copy that this process applied last at each provider, as the answer to that had it.
+    pub made: BTreeMap<ClusterName, String>,
     /// Time since this process placed the object.
     pub since_placed: Option<Duration>,
     /// The UIDs of copies whose end was seen in an API server's own answer.
@@ -616,6 +626,14 @@ pub struct Snapshot {
     pub shape: Shape,
     /// Its Assignment.
     pub record: View<Arc<Record>>,
+    /// The broker's own namespace in the coordination cluster, for commands that people are given.
+    pub namespace: String,
+    /// The record that names the consumer object as its copy: by the UID, or by a place in a cluster that is this one.
+    pub copy_of: Option<String>,
+    /// Whether the consumer object's name begins as those of a known consumer's copies do.
+    pub is_named_as_copy: bool,
+    /// Of the copies that this snapshot shows, the UIDs of those that some record names for the use of an object that lives.
+    pub serving: BTreeSet<String>,
     /// Whether the version that the record names is watched too. If not, the key's version takes its place.
     pub record_is_watched: bool,
     /// All offers for its resource, ordered by provider, namespace and name.
@@ -665,15 +683,26 @@ impl Snapshot {
     /// The same, where it is this object's: something else may stand under its name.
     pub fn own_copy(&self) -> Option<&Arc<Object>> {
         let record = self.record.present()?;
-        let recorded = record.status.copy.as_ref().map(|copy| copy.uid.as_str());
-        self.copy().filter(|copy| is_ours(copy, &self.key, recorded))
+        let provider = record.provider()?;
+        self.copy().filter(|copy| self.is_ours(copy, &self.key, &provider, record.copy_uid()))
     }
 
     /// The copy at the provider that the object is moving to, where it is this object's.
     pub fn own_next_copy(&self) -> Option<&Arc<Object>> {
         let record = self.record.present()?;
-        let recorded = record.status.next.as_ref().map(|copy| copy.uid.as_str());
-        self.next_copy().filter(|copy| is_ours(copy, &self.key, recorded))
+        let next = record.next()?;
+        self.next_copy().filter(|copy| self.is_ours(copy, &self.key, &next, record.next_uid()))
+    }
+
+    /// Whether a record names a copy for the use of an object that lives.
+    pub fn is_serving(&self, uid: &str) -> bool {
+        self.serving.contains(uid)
+    }
+
+    /// Whether what stands at a place for this object's copy is that copy. `recorded` is the UID that the record knows of it.
+    pub fn is_ours(&self, copy: &Object, key: &Key, provider: &ClusterName, recorded: Option<&str>) -> bool {
+        let made = self.memory.made.get(provider).map(String::as_str);
+        made == Some(copy.uid()) || is_ours(copy, key, recorded, self.broker.as_deref())
     }
 
     /// What is known of the copy at a place; `None` where its cluster is not attached.

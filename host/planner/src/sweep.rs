@@ -1,5 +1,4 @@
-//! A copy at a provider that no record names: what a crash, a restored backup or a deleted Assignment left behind. Needs no
-//! client.
+//! A copy at a provider that no record names: what a crash, a restored backup or a deleted Assignment left behind.
 //!
 //! It is taken away only where everything says that it is ours and that nobody needs it: the broker's marks, its
 //! finalizer, its managed fields and its own mark; the consumer cluster is attached and read; in the caches and in uncached
@@ -7,7 +6,7 @@
 //! may be the copy with the data: it stays until the one that the record names is as ready as this one, and as long as there is a
 //! Migration that begins with it and was not completed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use resource_broker_api::{
     broker::MigrationState,
@@ -21,7 +20,7 @@ use crate::{
     churn, copy, delete, findings,
     plan::{About, Action, Event, Guard, Plan, State},
     service::MAX_EVENT,
-    snapshot::{Key, MigrationRecord, Record, Seat, Target, View},
+    snapshot::{Identity, Key, MigrationRecord, Record, Seat, Target, View},
 };
 
 /// When a copy that may be needed is looked at again: nobody calls when it is not any more.
@@ -38,8 +37,10 @@ pub struct SweepSnapshot {
     pub copy: Option<Arc<Object>>,
     /// The record of the object that it claims. One that names this copy is not asked about.
     pub record: View<Arc<Record>>,
-    /// Whether a record names it.
+    /// Whether a record names it: its place, or its UID under whatever name its cluster has.
     pub named: bool,
+    /// Which clusters stand behind the names that are known.
+    pub identities: Arc<BTreeMap<ClusterName, Identity>>,
     /// The consumer object that it claims; `None` where that cluster is not attached.
     pub consumer: Option<View<()>>,
     /// The copy that the record names as the one that serves; `None` where its cluster is not attached.
@@ -65,7 +66,7 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
     let Some(copy) = &snapshot.copy else { return Plan::default() };
     let Some(key) = claim(&snapshot.target, copy) else { return Plan::default() };
     let is_ours = copy.has_finalizer(keys::GENERIC_FINALIZER)
-        && copy.owned.is_some()
+        && copy.is_applied()
         && copy.annotation(keys::BROKER) == snapshot.broker.as_deref();
     if !is_ours || snapshot.named {
         return Plan::default();
@@ -80,6 +81,10 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
             if copy.is_deleting() {
                 return take_away(snapshot, copy, vec![not_named]);
             }
+            // The recorded place may be this one, seen under another name.
+            if is_same_cluster(snapshot, record) {
+                return Plan::default();
+            }
             match serving(snapshot, copy, &key, record) {
                 Ok(lives) => take_away(snapshot, copy, vec![not_named, lives]),
                 Err(why) => keep(snapshot, record, &why),
@@ -93,6 +98,18 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
         }
         _ => Plan::default(),
     }
+}
+
+/// Whether a place that the record names is in the cluster of this copy, which another name of it shows.
+fn is_same_cluster(snapshot: &SweepSnapshot, record: &Record) -> bool {
+    let of = |cluster: &ClusterName| snapshot.identities.get(cluster).and_then(|known| known.fingerprint.as_deref());
+    let Some(here) = of(&snapshot.target.cluster) else { return false };
+    let places = std::iter::once(&record.spec.provider).chain(&record.spec.next);
+    let mut there = places.filter(|place| place.cluster != snapshot.target.cluster.to_string());
+    there.any(|place| {
+        let known = ClusterName::parse(&place.cluster).and_then(|cluster| of(&cluster).map(str::to_owned));
+        known.or_else(|| place.fingerprint.clone()).as_deref() == Some(here)
+    })
 }
 
 fn take_away(snapshot: &SweepSnapshot, copy: &Object, guards: Vec<Guard>) -> Plan {
@@ -123,8 +140,11 @@ fn serving(snapshot: &SweepSnapshot, copy: &Object, key: &Key, record: &Record) 
         Some(View::Absent) => return Err(format!("the copy at {provider} is not there yet")),
         Some(View::Present(there)) => there,
     };
-    if !copy::is_ours(there, key, record.copy_uid()) {
+    if !copy::is_ours(there, key, record.copy_uid(), snapshot.broker.as_deref()) {
         return Err(format!("what is at {provider} under the copy's name is somebody else's"));
+    }
+    if there.uid() == copy.uid() {
+        return Err(format!("it is the copy at {provider} itself, seen under another name"));
     }
     if there.is_deleting() {
         return Err(format!("the copy at {provider} is being deleted"));

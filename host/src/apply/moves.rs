@@ -25,6 +25,7 @@ impl Apply {
         uid: &str,
         generation: Option<i64>,
         spec: &AssignmentSpec,
+        obeyed: Option<&str>,
         budget: Option<&Budget>,
     ) -> Done {
         // Held until the answer is in the cache, where the record counts.
@@ -36,7 +37,11 @@ impl Apply {
         };
         let generation = generation.map(|is| json!({"op": "test", "path": "/metadata/generation", "value": is}));
         let replace = json!({"op": "replace", "path": "/spec", "value": spec});
-        let change: Vec<Value> = [test_uid(uid)].into_iter().chain(generation).chain([replace]).collect();
+        let obeyed = obeyed.map(|annotation| {
+            let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+            json!({"op": "remove", "path": path})
+        });
+        let change: Vec<Value> = [test_uid(uid)].into_iter().chain(generation).chain([replace]).chain(obeyed).collect();
         self.patch(&self.record_target(name), "", Patch::Json, &change.into(), Part::Record).await?;
         Ok(vec![Learned::Recorded(Box::new(spec.clone()))])
     }

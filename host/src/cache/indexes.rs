@@ -78,6 +78,7 @@ impl Inner {
     fn record_changed(&mut self, change: &Change, dirty: &mut Dirty) {
         let old = change.old.as_ref().and_then(|old| self.records.remove(old.name()));
         let new = change.new.as_ref().and_then(|object| parse_record(object)).map(Arc::new);
+        self.uids_changed(old.as_deref(), new.as_deref());
         for record in old.iter().chain(&new) {
             dirty.now.extend(key_of_record(record).map(WorkKey::Object));
         }
@@ -453,6 +454,7 @@ fn parse_record(object: &Object) -> Option<Record> {
         uid: object.uid().to_owned(),
         generation: object.meta.generation,
         deleting: object.is_deleting(),
+        recreated: object.annotation(keys::RECREATED).map(str::to_owned),
         spec,
         status: status.unwrap_or_default(),
     })

@@ -8,6 +8,7 @@ mod indexes;
 mod migration_views;
 mod migrations;
 mod moves;
+mod named;
 mod needs;
 pub mod own;
 mod plugins;
@@ -191,6 +192,10 @@ struct Inner {
     records: HashMap<String, Arc<Record>>,
     /// Copies that records name, whatever their version, to the consumer object.
     copies: HashMap<CopyId, Key>,
+    /// The records that name a copy by this UID, for whatever reason.
+    uids: HashMap<String, BTreeSet<String>>,
+    /// Objects that another broker serves, with its id.
+    others: BTreeMap<Key, String>,
     moves: Moves,
     /// Consumer objects that refer to each other.
     referrers: Referrers,
@@ -253,6 +258,8 @@ impl Cache {
             records_at: None,
             records: HashMap::new(),
             copies: HashMap::new(),
+            uids: HashMap::new(),
+            others: BTreeMap::new(),
             moves: Moves::default(),
             referrers: Referrers::default(),
             migrations: Migrations::default(),

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use resource_broker_api::names::{ClusterName, Gvk};
+use resource_broker_api::{
+    names::{ClusterName, Gvk},
+    object::Object,
+};
 
 use super::{
     Cache, CopyId, StoreId, What, WorkKey,
@@ -55,17 +58,26 @@ impl Cache {
             let recorded = &record.spec.consumer;
             inner.scope.kinds.contains(&Gvk::new(&recorded.group, &recorded.version, &recorded.kind))
         });
+        let copy_of = consumer.present().and_then(|object| inner.copy_of(key, object));
+        let providers = inner.providers(key, record.present().map(AsRef::as_ref));
+        let copies = providers.values().flat_map(|view| std::iter::once(&view.copy).chain(view.versions.values()));
+        let shown = copies.filter_map(|view| view.present()).map(|copy| copy.uid());
+        let serving = shown.filter(|uid| inner.is_serving(uid)).map(str::to_owned).collect();
         let about = About { key, record: record.present().map(AsRef::as_ref), from: at.as_ref(), to: next.as_ref() };
         let references = inner.references(key, &consumer);
         let snapshot = Snapshot {
             references,
             broker: inner.broker.clone(),
+            namespace: inner.scope.namespace.clone(),
+            copy_of,
+            is_named_as_copy: inner.is_named_as_copy(&key.name),
+            serving,
             record_is_watched,
             now: now(),
             consumer,
             shape,
             offers: inner.offers(&key.gvk),
-            providers: inner.providers(key, record.present().map(AsRef::as_ref)),
+            providers,
             identities: inner.identities.clone(),
             fresh_token: fresh_token(),
             versions: inner.versions(key),
@@ -139,13 +151,14 @@ impl Cache {
             let is_attached = inner.clusters.contains(&at.cluster);
             is_attached.then(|| inner.view(&at.cluster, What::Kind(at.gvk.clone()), at.namespace.as_deref(), &at.name))
         });
-        let named = inner.copies.contains_key(&CopyId::of(target));
+        let is_named = |copy: &Object| inner.named_by_uid(copy.uid()).is_some();
+        let named = inner.copies.contains_key(&CopyId::of(target)) || copy.as_deref().is_some_and(is_named);
         let migration = key.as_ref().map_or(View::Absent, |key| inner.migration_of(&key.record_name()));
         let consumer = key
             .filter(|key| inner.clusters.contains(&key.consumer))
             .map(|key| nothing(inner.view(&key.consumer, kind(), key.namespace.as_deref(), &key.name)));
-        let (broker, target) = (inner.broker.clone(), target.clone());
-        SweepSnapshot { broker, target, copy, record, named, consumer, serving, migration, told: false }
+        let (broker, target, identities) = (inner.broker.clone(), target.clone(), inner.identities.clone());
+        SweepSnapshot { identities, broker, target, copy, record, named, consumer, serving, migration, told: false }
     }
 
     /// All inputs of one `MigrationConfiguration`.

@@ -279,7 +279,8 @@ impl Remembered {
                 self.placed = Some(Instant::now());
             }
             Learned::Placed(_) | Learned::Recorded(_) | Learned::Migrated(_) => {}
-            Learned::Applied(provider, asked, got) => {
+            Learned::Applied(provider, asked, got, uid) => {
+                self.memory.made.insert(provider.clone(), uid);
                 let fresh = self.applied.get(&provider).is_some_and(|at| at.elapsed() < CONTEST_ENDS);
                 let same = self.memory.applied.get(&provider).filter(|before| fresh && before.asked == asked);
                 let times = same.map_or(1, |before| before.times.saturating_add(1));
@@ -298,6 +299,13 @@ impl Remembered {
                 self.memory.related.insert((gvk, name), version);
             }
             Learned::Gone(uid) => {
+                // What the broker took away itself was nobody's contest.
+                let made =
+                    self.memory.made.iter().filter(|(_, made)| **made == uid).map(|(provider, _)| provider.clone());
+                for provider in made.collect::<Vec<_>>() {
+                    self.memory.made.remove(&provider);
+                    self.memory.applied.remove(&provider);
+                }
                 if self.memory.gone.len() >= ENDS {
                     self.memory.gone.pop_first();
                 }
@@ -400,7 +408,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn applies_are_counted_for_each_provider_on_its_own() {
         let mut remembered = Remembered::default();
-        let apply = |name: &str| Learned::Applied(provider(name), "asked".into(), "got".into());
+        let apply = |name: &str| Learned::Applied(provider(name), "asked".into(), "got".into(), "uid".into());
         remembered.learn(apply("a"), None);
         remembered.learn(apply("b"), None);
         remembered.learn(apply("a"), None);

@@ -128,6 +128,7 @@ macro_rules! golden {
 golden! {
     route: planned,
     takeover: planned,
+    ownership: planned,
     copy: planned,
     hold: planned,
     status: planned,

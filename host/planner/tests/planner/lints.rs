@@ -85,7 +85,14 @@ fn what_is_written_for_the_consumer_is_written_where_its_object_is() {
     };
     finds(&placed, vec![vec![put]], "another cluster");
     let (target, finalizer) = (copy.clone(), keys::GENERIC_FINALIZER);
-    let mark = Action::Decorate { target, uid: "uid".into(), finalizer, annotations: BTreeMap::new() };
+    let mark = Action::Decorate {
+        target,
+        uid: "uid".into(),
+        resource_version: None,
+        finalizer: finalizer.into(),
+        annotations: BTreeMap::new(),
+        hand_over: false,
+    };
     finds(&placed, vec![vec![mark]], "another cluster");
     let secret = |namespace: &str| {
         let target =
@@ -109,7 +116,7 @@ fn a_copy_goes_with_its_object_only() {
     let placed = placed();
     let copy = placed.key.copy_at(&provider("nestor"));
     finds(&placed, vec![vec![delete(copy.clone(), "uid-4", Vec::new())]], "while its object may live");
-    let gone = Snapshot { consumer: View::Absent, ..placed.clone() };
+    let gone = Snapshot { consumer: View::Absent, serving: std::collections::BTreeSet::new(), ..placed.clone() };
     finds(&gone, vec![vec![delete(copy.clone(), "uid-4", Vec::new())]], "while its object may live");
     let confirmed = vec![Guard::NotThatOne(placed.key.target(), "uid-1".into())];
     assert!(problems(&gone, &of(vec![vec![delete(copy, "uid-4", confirmed)]])).is_empty());
@@ -141,7 +148,8 @@ fn update(snapshot: &Snapshot, guards: Vec<Guard>, change: impl FnOnce(&mut Assi
     let mut spec = record.spec.clone();
     change(&mut spec);
     let (name, uid) = (record.name.clone(), record.uid.clone());
-    Action::UpdateRecord { name, uid, generation: record.generation, spec: Box::new(spec), budget: None, guards }
+    let spec = Box::new(spec);
+    Action::UpdateRecord { name, uid, generation: record.generation, spec, obeyed: None, budget: None, guards }
 }
 
 #[test]
@@ -222,4 +230,33 @@ fn nothing_is_written_before_object_and_record_are_read() {
         finds(&snapshot, vec![vec![delete(held, "uid", Vec::new())]], "has not been read");
         assert!(problems(&snapshot, &Plan::default()).is_empty());
     }
+}
+
+#[test]
+fn an_object_is_claimed_before_its_copy_is_made() {
+    let placed = placed();
+    let mut bare = placed.consumer.present().expect("it is there").as_ref().clone();
+    bare.meta.annotations = None;
+    let unclaimed = Snapshot { consumer: View::Present(bare.into()), ..placed.clone() };
+    finds(&unclaimed, vec![vec![apply(&unclaimed, "nestor")]], "not claimed");
+    let mark = Action::Decorate {
+        target: placed.key.target(),
+        uid: "uid-1".into(),
+        resource_version: Some("1".into()),
+        finalizer: keys::GENERIC_FINALIZER.into(),
+        annotations: BTreeMap::new(),
+        hand_over: false,
+    };
+    assert!(problems(&unclaimed, &of(vec![vec![mark.clone()], vec![apply(&unclaimed, "nestor")]])).is_empty());
+    // Actions of one step may run in any order.
+    finds(&unclaimed, vec![vec![mark, apply(&unclaimed, "nestor")]], "not claimed");
+}
+
+#[test]
+fn no_copy_goes_that_a_record_names_for_use() {
+    let mut snapshot = recorded(left);
+    let anna = snapshot.key.copy_at(&provider("anna"));
+    assert!(problems(&snapshot, &of(vec![vec![delete(anna.clone(), "uid-9", Vec::new())]])).is_empty());
+    snapshot.serving.insert("uid-9".into());
+    finds(&snapshot, vec![vec![delete(anna, "uid-9", Vec::new())]], "names for use");
 }

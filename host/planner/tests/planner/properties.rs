@@ -8,7 +8,7 @@ use resource_broker_api::{
     names::{ClusterName, Gvk},
 };
 use resource_broker_planner::{
-    ask, check, copy, owned, plan,
+    ask, check, copy, owned, ownership, plan,
     plan::{Action, Guard, Plan},
     question::Verdict,
     snapshot::{Failure, Part, Snapshot},
@@ -355,6 +355,15 @@ pub(crate) fn live_copies(world: &World) -> Vec<&ClusterName> {
 }
 
 /// Lets faults end, and the broker and the providers' operators do what is left.
+/// An administrator decides about an object that came back without its token.
+fn decide(world: &mut World) {
+    let is_there = world.object.is_some();
+    let even = world.now.as_second() % 2 == 0;
+    if let Some(record) = world.record.as_mut().filter(|record| ownership::is_undecided(record)) {
+        record.recreated = Some(if is_there && even { "take-over" } else { "start-anew" }.into());
+    }
+}
+
 fn converge(world: &mut World) -> Result<(), TestCaseError> {
     read_all(world);
     (world.filter, world.transformer) = (Plugin::Works, Plugin::Works);
@@ -363,6 +372,7 @@ fn converge(world: &mut World) -> Result<(), TestCaseError> {
     }
     for _ in 0..12 {
         world.settle();
+        decide(world);
         let_go(world);
         collect_garbage(world);
         world.wait(Duration::from_mins(10));

@@ -99,8 +99,9 @@ pub(crate) fn plan(plan: &Plan, now: &Time) -> String {
 fn action(action: &Action, now: &Time) -> String {
     match action {
         Action::CreateRecord { name, spec } => format!("create record {name}{}", spec_of(spec)),
-        Action::UpdateRecord { name, uid, generation, spec, budget, guards } => {
+        Action::UpdateRecord { name, uid, generation, spec, obeyed, budget, guards } => {
             let generation = generation.map(|is| format!(" at generation {is}")).unwrap_or_default();
+            let uid = obeyed.map_or_else(|| uid.clone(), |annotation| format!("{uid} without {annotation}"));
             let budget = budget.as_ref().map(place).unwrap_or_default();
             format!("update record {name} ({uid}{generation}){budget}{}{}", spec_of(spec), conditional(guards))
         }
@@ -136,8 +137,11 @@ fn action(action: &Action, now: &Time) -> String {
         }
         Action::Deploy { target, body } => format!("deploy {target}\n    {}", sorted(body)),
         Action::DeleteRecord { name, uid, guards } => format!("delete record {name} ({uid}){}", conditional(guards)),
-        Action::Decorate { target, uid, finalizer, annotations } => {
-            format!("mark {target} ({uid}): {finalizer} {}", sorted(&serde_json::json!(annotations)))
+        Action::Decorate { target, uid, resource_version, finalizer, annotations, hand_over } => {
+            let version = resource_version.as_ref().map(|version| format!(" at {version}")).unwrap_or_default();
+            let marks = sorted(&serde_json::json!(annotations));
+            let more = if *hand_over { ", and nothing more under the content's manager" } else { "" };
+            format!("mark {target} ({uid}{version}): {finalizer} {marks}{more}")
         }
         Action::Unmark { target, uid, annotation } => format!("take a mark off {target} ({uid}): {annotation}"),
         Action::ReleaseFinalizer { target, uid, resource_version, keep, guards } => {

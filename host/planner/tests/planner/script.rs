@@ -11,7 +11,7 @@ use resource_broker_api::{
 use resource_broker_planner::{
     claims::Owner,
     question::Verdict,
-    snapshot::{Configuration, Failure, Memory, Part, Shape, Target},
+    snapshot::{Configuration, Failure, Memory, Part, Record, Shape, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,8 +98,10 @@ struct Changes {
     guest: Option<Value>,
     /// A merge patch, by somebody at the provider, of what is under the copy's name.
     copy: Option<Value>,
-    /// A merge patch of the record: `{spec, status, uid}`.
+    /// A merge patch of the record: `{spec, status, uid, recreated}`.
     record: Option<Value>,
+    /// The record whose copy the consumer object is.
+    copy_of: Option<String>,
     /// All offers: `PROVIDER/NAME: accepts`, a list of reasons why not, or `{fails: WHY}`.
     offers: Option<BTreeMap<String, Answer>>,
     /// How the offers of a provider want their copies.
@@ -280,6 +282,7 @@ fn change(world: &mut World, changes: Changes) {
         guest,
         copy,
         record,
+        copy_of,
         offers,
         copies,
         networks,
@@ -364,6 +367,9 @@ fn change(world: &mut World, changes: Changes) {
     }
     if let Some(patch) = copy {
         world.edit_copy(&at, &patch);
+    }
+    if copy_of.is_some() {
+        world.copy_of = copy_of;
     }
     if let Some(patch) = record {
         change_record(world, &patch);
@@ -512,8 +518,10 @@ fn named(text: &str) -> (Gvk, String) {
 
 fn change_record(world: &mut World, patch: &Value) {
     let Some(record) = &mut world.record else { panic!("there is no record to change") };
-    let mut document = json!({"uid": record.uid, "spec": record.spec, "status": record.status});
+    let Record { uid, spec, status, recreated, .. } = &*record;
+    let mut document = json!({"uid": uid, "spec": spec, "status": status, "recreated": recreated});
     fields::patch(&mut document, patch);
+    record.recreated = document["recreated"].as_str().map(str::to_owned);
     record.uid = text(&document["uid"]);
     record.spec = serde_json::from_value(document["spec"].take()).unwrap_or_else(|error| panic!("record: {error}"));
     record.status = serde_json::from_value(document["status"].take()).unwrap_or_else(|error| panic!("record: {error}"));

@@ -166,6 +166,7 @@ pub(crate) fn planned(text: &str) -> String {
         target,
         copy,
         named: case.named,
+        identities: Arc::default(),
         record: view(&case.record, || record.into()).unwrap_or_else(|| panic!("a record is never detached")),
         consumer: view(&case.consumer, || ()),
         serving: view(there, || object(&serving)),

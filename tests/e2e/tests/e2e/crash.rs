@@ -448,7 +448,7 @@ pub(crate) fn comparable(object: &impl Serialize) -> Result<Value> {
 fn forget(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for field in ["uid", "lastTransitionTime", keys::RELATED_SOURCE] {
+            for field in ["uid", "lastTransitionTime", "token", keys::TOKEN, keys::RELATED_SOURCE] {
                 fields.remove(field);
             }
             fields.values_mut().for_each(forget);

@@ -28,3 +28,4 @@ mod related;
 mod rights;
 mod routing;
 mod status;
+mod whose;

@@ -54,6 +54,17 @@ impl Writes<'_> {
         self.put(cluster, "MutatingAdmissionPolicy", spec, json!({})).await
     }
 
+    /// Has a cluster take all annotations off them.
+    pub(crate) async fn strip_annotations(&self, cluster: &Cluster) -> Result<()> {
+        let strip = r#"[JSONPatch{op: "remove", path: "/metadata/annotations"}]"#;
+        let spec = json!({
+            "failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": self.matched(),
+            "matchConditions": [{"name": "has-annotations", "expression": "has(object.metadata.annotations)"}],
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": strip}}],
+        });
+        self.put(cluster, "MutatingAdmissionPolicy", spec, json!({})).await
+    }
+
     async fn put(&self, cluster: &Cluster, kind: &str, spec: Value, mut binding: Value) -> Result<()> {
         binding["policyName"] = self.name.into();
         for (kind, spec) in [(kind.to_owned(), spec), (format!("{kind}Binding"), binding)] {

@@ -28,7 +28,7 @@ use resource_broker_api::{
 use resource_broker_planner::{
     claims::Claims,
     question::Verdict,
-    snapshot::{Configuration, Key, Limits, Memory, MigrationRecord, Record, Shape},
+    snapshot::{Configuration, Identity, Key, Limits, Memory, MigrationRecord, Record, Shape},
 };
 use serde_json::{Value, json};
 
@@ -39,6 +39,9 @@ use compute::Compute;
 pub(crate) const NAMESPACE: &str = "team";
 /// A finalizer of a provider's operator.
 pub(crate) const THEIR_FINALIZER: &str = "corp.com/cleanup";
+/// The id of the broker.
+pub(crate) const BROKER: &str = "b1";
+
 /// Why a cache cannot be read.
 #[derive(Clone, Debug)]
 pub(crate) struct Unread {
@@ -133,6 +136,10 @@ pub(crate) struct World {
     /// Whether a Plugin makes the stages of the object's API.
     pub(crate) stages_plugin: bool,
     pub(crate) compute: Compute,
+    /// Which clusters stand behind names.
+    pub(crate) identities: BTreeMap<ClusterName, Identity>,
+    /// The record whose copy the consumer object is.
+    pub(crate) copy_of: Option<String>,
     /// How long a finished Migration stays.
     pub(crate) history: Duration,
     /// The annotations of the object that the broker has put there.
@@ -210,6 +217,8 @@ impl World {
             configurations: Vec::new(),
             stages_plugin: false,
             compute: Compute::new(),
+            identities: BTreeMap::new(),
+            copy_of: None,
             history: Duration::from_hours(24),
             marked: BTreeSet::new(),
             frozen: None,

@@ -19,6 +19,7 @@ use super::{
     writes::{Done, Fault},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 
 impl World {
     /// Whether it is the consumer object, in whatever version.
@@ -57,7 +58,17 @@ impl World {
     pub(super) fn uids(&self) -> Vec<&str> {
         let Some(record) = &self.record else { return Vec::new() };
         let served = [&record.status.copy, &record.status.next].into_iter().flatten().map(|copy| copy.uid.as_str());
-        served.chain(record.spec.previous.iter().filter_map(|place| place.uid.as_deref())).collect()
+        let taken = std::iter::once(&record.spec.provider).chain(&record.spec.next).filter_map(|at| at.uid.as_deref());
+        served.chain(record.spec.previous.iter().filter_map(|place| place.uid.as_deref())).chain(taken).collect()
+    }
+
+    /// The UIDs that the record names for use, where its object lives.
+    pub(crate) fn serving(&self) -> BTreeSet<String> {
+        let Some(record) = &self.record else { return BTreeSet::new() };
+        let lives =
+            |there: &Value| !is_deleting(there) && there["metadata"]["uid"] == record.spec.consumer.uid.as_str();
+        let lives = self.object_unread.is_some() || self.object.as_ref().is_some_and(lives);
+        record.serving().filter(|_| lives).map(str::to_owned).collect()
     }
 
     /// Replaces the record's spec, as a JSON patch with tests does.

@@ -155,14 +155,19 @@ impl World {
                     uid: format!("uid-{}", self.next()),
                     generation: Some(1),
                     deleting: false,
+                    recreated: None,
                     spec: spec.as_ref().clone(),
                     status: AssignmentStatus::default(),
                 });
                 Ok(true)
             }
-            Action::UpdateRecord { uid, generation, spec, budget, guards, .. } => {
+            Action::UpdateRecord { uid, generation, spec, obeyed, budget, guards, .. } => {
                 self.guard(guards)?;
-                self.update_record(uid, *generation, spec, budget.as_ref())
+                let wrote = self.update_record(uid, *generation, spec, budget.as_ref())?;
+                if obeyed.is_some() {
+                    self.recorded(uid)?.recreated = None;
+                }
+                Ok(wrote)
             }
             Action::RecordStatus { uid, status, .. } => {
                 self.recorded(uid)?.status = status.as_ref().clone();
@@ -174,7 +179,11 @@ impl World {
                 self.record = None;
                 Ok(true)
             }
-            Action::Decorate { target, uid, finalizer, annotations } => {
+            Action::Decorate { target, uid, resource_version, finalizer, annotations, .. } => {
+                let there = self.object.as_ref().map(|there| there["metadata"]["resourceVersion"].clone());
+                if resource_version.as_deref().is_some_and(|version| there.is_none_or(|there| there != version)) {
+                    return Err(Fault::Again);
+                }
                 self.decorate(target, uid, finalizer, annotations)
             }
             Action::Unmark { target, uid, annotation } => self.unmark(target, uid, annotation),
@@ -350,7 +359,16 @@ impl World {
 
     /// Whether it is this object's copy: by its marks, or by the record.
     fn is_ours(&self, there: &Value) -> bool {
-        self.uids().into_iter().map(Some).chain([None]).any(|uid| copy::is_ours(&object(there), &self.key, uid))
+        let made = self.memory.made.values().map(String::as_str);
+        let known = self.uids().into_iter().chain(made).map(Some).chain([None]);
+        let broker = Some(crate::world::BROKER);
+        // The one that the consumer object and it name each other may be taken over.
+        let claimed = self
+            .object
+            .as_ref()
+            .is_some_and(|object| !object["metadata"]["annotations"][keys::PROVIDER_CLUSTER].is_null());
+        known.into_iter().any(|uid| copy::is_ours(&object(there), &self.key, uid, broker))
+            || (claimed && copy::is_claimed(&object(there), &self.key))
     }
 
     fn apply_copy(&mut self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {
@@ -401,6 +419,7 @@ impl World {
             }
         }
         self.learn_applied(&target.cluster, asked, copy::content_digest(&object(&applied)));
+        self.memory.made.insert(target.cluster.clone(), uid_of(&applied).to_owned());
         if is_new && self.assigned().is_none_or(|at| at == target.cluster) {
             self.memory.since_placed = Some(Duration::ZERO);
         }
@@ -506,6 +525,9 @@ impl World {
         if let Some(there) = self.there(target).filter(|there| !self.is_ours(there)) {
             self.wrongs.push(format!("{target} ({}) was deleted, and is not the broker's", uid_of(there)));
         }
+        if self.serving().contains(uid) {
+            self.wrongs.push(format!("{target} was deleted, and is in use"));
+        }
         let needed = self.object.as_ref().filter(|there| !is_deleting(there)).map(uid_of);
         let recorded = self.record.as_ref().map(|record| record.spec.consumer.uid.as_str());
         if needed.is_some() && (recorded.is_none() || needed == recorded) && !self.is_left(target) {
@@ -536,7 +558,8 @@ impl World {
         let serving = self.record.as_ref().and_then(|record| seen.view(&(&record.spec.provider).into()).cloned());
         let planned = places.map(|target| {
             let snapshot = SweepSnapshot {
-                broker: None,
+                broker: Some(crate::world::BROKER.into()),
+                identities: std::sync::Arc::new(self.identities.clone()),
                 copy: self.there(&target).map(object),
                 target: target.clone(),
                 record: seen.record.clone(),
