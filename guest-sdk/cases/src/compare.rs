@@ -305,15 +305,15 @@ mod tests {
     #[test]
     fn numbers_are_equal_however_they_are_written() {
         for (expected, found, same) in [
-            ("1.50", r#"{"n": 1.5}"#, true),
-            ("1.0", r#"{"n": 1}"#, true),
-            ("1e3", r#"{"n": 1000}"#, true),
-            ("18446744073709551615", r#"{"n": 18446744073709551615}"#, true),
-            ("9007199254740993", r#"{"n": 9007199254740992}"#, false),
-            ("1", r#"{"n": "1"}"#, false),
+            ("1.50", r#"{"m": 1.5}"#, true),
+            ("1.0", r#"{"m": 1}"#, true),
+            ("1e3", r#"{"m": 1000}"#, true),
+            ("18446744073709551615", r#"{"m": 18446744073709551615}"#, true),
+            ("9007199254740993", r#"{"m": 9007199254740992}"#, false),
+            ("1", r#"{"m": "1"}"#, false),
         ] {
             let status = serde_json::from_str(found).unwrap();
-            let case = format!("copy: {{}}\nexpect: {{status: {{n: {expected}}}}}");
+            let case = format!("copy: {{}}\nexpect: {{status: {{m: {expected}}}}}");
             assert_eq!(
                 differences(&case, &Ok(Answer::Status(Some(status)))).is_empty(),
                 same,

@@ -354,7 +354,7 @@ mod tests {
             ("[a]: 1", "a key that is no text"),
             ("<<: 1", "<< takes a mapping"),
             ("!!int x", "is no int"),
-            ("a: *b", "b"),
+            ("a: *b", "unknown anchor"),
         ] {
             let error = documents(text).pop().unwrap_or_else(|| panic!("{text} is nothing")).unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -162,6 +162,7 @@ fn required_fields_are_those_of_the_contract() {
         ("migrations.broker.platform-mesh.io", json!(["from", "to"])),
         ("migrationconfigurations.broker.platform-mesh.io", json!(["from", "to"])),
         ("assignments.broker.platform-mesh.io", json!(["consumer", "provider"])),
+        ("brokerclusters.broker.platform-mesh.io", json!(["name", "role"])),
         ("plugins.broker.platform-mesh.io", json!(["apis", "component"])),
         ("brokers.operator.broker.platform-mesh.io", Value::Null),
         ("hostedmodels.ai.generic.platform-mesh.io", json!(["modelID"])),
@@ -190,7 +191,11 @@ fn required_fields_are_those_of_the_contract() {
 #[test]
 fn spec_fields_are_those_of_the_contract() {
     for (name, fields) in [
-        ("acceptapis.broker.platform-mesh.io", &["filters", "gvr"][..]),
+        ("acceptapis.broker.platform-mesh.io", &["copies", "filters", "gvr", "relatedResources"][..]),
+        (
+            "brokerclusters.broker.platform-mesh.io",
+            &["fingerprint", "name", "previousFingerprints", "removed", "role", "source"],
+        ),
         ("migrationconfigurations.broker.platform-mesh.io", &["from", "stages", "to"]),
         ("hostedmodels.ai.generic.platform-mesh.io", &["modelID", "runtime"]),
         ("kubernetesclusters.compute.generic.platform-mesh.io", &["nodeCount", "version"]),
