@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::meter::{Meter, table};
 use crate::operator::{Operator, secret_of};
-use crate::pair::{PATIENCE, Pair, Side, fails, gone, is, is_well, message, until};
+use crate::pair::{PATIENCE, Pair, Side, condition, fails, gone, is, is_well, message, until};
 
 #[tokio::test]
 async fn a_provider_appears_disappears_and_returns() -> TestResult {
@@ -190,8 +190,10 @@ async fn a_kind_may_come_late_at_either_side() -> TestResult {
 
     pair.kind.install(&pair.consumer.cluster).await?;
     pair.consumer.create("order", &json!({"size": 1})).await?;
-    let order =
-        until(&pair.consumer.widgets(), "order", "the refusal", |it| fails(it, "Accepted", "NoMatchingOffer")).await;
+    let order = until(&pair.consumer.widgets(), "order", "the refusal", |it| {
+        condition(it, "Accepted")["reason"] == "ProviderUnavailable"
+    })
+    .await;
     assert!(message(&order, "Accepted").contains("provider#provider"), "{}", message(&order, "Accepted"));
 
     pair.kind.install(&pair.provider.cluster).await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use resource_broker_api::{conditions::reason, keys};
+use resource_broker_api::{conditions::reason, keys, names::bucket};
 use resource_broker_harness::{TestResult, eventually};
 use serde_json::{Value, json};
 
@@ -33,7 +33,10 @@ async fn an_object_is_copied_as_it_is_with_the_brokers_marks_alone() -> TestResu
 
     let copy = pair.copy("web").await;
     assert_eq!(copy.data["spec"], spec);
-    assert_eq!(copy.labels().len(), 0, "{:?}", copy.labels());
+    let record = pair.record_name("web");
+    let labels = [(keys::ASSIGNMENT, record.clone()), (keys::BUCKET, bucket(&record).to_string())];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value));
+    assert_eq!(*copy.labels(), labels.into(), "{:?}", copy.labels());
     let broker = pair.coordination.client().await?;
     let broker = Api::<Namespace>::all(broker).get(pair.name).await?.uid().unwrap_or_default();
     let marks =

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use resource_broker_api::{conditions::reason, keys};
 use resource_broker_harness::TestResult;
 use serde_json::json;
@@ -179,9 +179,25 @@ async fn another_object_under_the_same_name_is_another_object() -> TestResult {
     assert_ne!(new.uid(), old.uid());
     broker.restart().await?;
 
+    let seen = until(&orders, "web", "what can be done", |it| fails(it, "Synced", "Recreated")).await;
+    let record = pair.record_name("web");
+    for decision in ["take-over", "start-anew"] {
+        let command = format!("kubectl annotate assignment {record} -n {} {}={decision}", pair.name, keys::RECREATED);
+        assert!(message(&seen, "Synced").contains(&command), "{}", message(&seen, "Synced"));
+    }
+    pair.marker().await?;
+    let kept = copies.get(&copy).await?;
+    assert_eq!(
+        (kept.uid(), &kept.data["spec"]["size"]),
+        (first.uid(), &json!(1)),
+        "the old one's copy stays as it was"
+    );
+
+    let decide = json!({"metadata": {"annotations": {keys::RECREATED: "start-anew"}}});
+    pair.records.patch(&record, &PatchParams::default(), &Patch::Merge(&decide)).await?;
     let second = until(&copies, &copy, "the copy of the new one", |it| it.data["spec"]["size"] == 2).await;
     assert_ne!(second.uid(), first.uid(), "the old one's copy is not handed on");
-    let record = until(&pair.records, &pair.record_name("web"), "the new one's record", |it| {
+    let record = until(&pair.records, &record, "the new one's record", |it| {
         Some(&it.spec.consumer.uid) == new.metadata.uid.as_ref()
     })
     .await;
@@ -195,7 +211,7 @@ async fn another_object_under_the_same_name_is_another_object() -> TestResult {
     .await;
     assert_eq!(secret.owner_references().len(), 1);
 
-    // The same while the broker looks on.
+    // One that goes through its finalizer leaves nothing that the next one could be given.
     pair.consumer.delete("web").await?;
     gone(&orders, "web").await;
     pair.consumer.create("web", &json!({"size": 3})).await?;
