@@ -169,7 +169,8 @@ fn a_kubeconfig_that_runs_programs_or_reads_files_is_refused() {
         }
     }
     let whole = cluster("inline", "verify");
-    whole.secret("from", &[("kubeconfig", "client-certificate-data: YQ==, token: x, certificate-authority-data: YQ==")]);
+    whole
+        .secret("from", &[("kubeconfig", "client-certificate-data: YQ==, token: x, certificate-authority-data: YQ==")]);
     assert!(whole.run().success, "what is within it is used");
 }
 
@@ -189,7 +190,8 @@ fn kubectl_itself_shows_what_is_refused() {
         })
         .to_string()
     };
-    let exec = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": ["/tmp/no"]}});
+    let exec =
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": ["/tmp/no"]}});
     for (user, of_cluster, name) in [
         (exec, json!({}), "exec"),
         (json!({"auth-provider": {"name": "gcp"}}), json!({}), "auth-provider"),
@@ -374,7 +376,12 @@ fn what_is_no_disk_of_a_server_is_not_read() {
         ("nbd+unix:///a?socket=/s", "raw", "", "something else than the URL of a server"),
         ("nbd://old/a", "vmdk", "", "a format that is not copied"),
         ("nbd://old/a", "qcow2", r#", "backing-filename": "/to/0/token""#, "made of other files"),
-        ("nbd://old/a", "qcow2", r#", "format-specific": {"data": {"data-file": "/to/0/token"}}"#, "made of other files"),
+        (
+            "nbd://old/a",
+            "qcow2",
+            r#", "format-specific": {"data": {"data-file": "/to/0/token"}}"#,
+            "made of other files",
+        ),
     ] {
         for name in ["copy", "verify"] {
             let stage = machine("no-disk", name);
