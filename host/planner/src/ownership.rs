@@ -232,7 +232,9 @@ pub fn is_undecided(record: &Record) -> bool {
 pub fn yield_to(snapshot: &Snapshot, consumer: &Object, record: &Record, other: &str) -> Plan {
     if record.copy_uid().is_none() && !may_have_copy(snapshot, record) {
         let mut plan = Plan { state: State::None, served_by: Some(other.to_owned()), ..Plan::default() };
-        let guards = places(record).into_iter().map(|(target, _)| Guard::Gone(target)).collect();
+        // Where the other broker's copy stands already there is nothing to look for.
+        let places = places(record).into_iter();
+        let guards = places.filter_map(|(target, uid)| delete::confirm(snapshot, record, target, uid)).collect();
         plan.then([Action::DeleteRecord { name: record.name.clone(), uid: record.uid.clone(), guards }]);
         return plan;
     }

@@ -448,7 +448,8 @@ pub(crate) fn comparable(object: &impl Serialize) -> Result<Value> {
 fn forget(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            for field in ["uid", "lastTransitionTime", "token", keys::TOKEN, keys::RELATED_SOURCE] {
+            // A bucket is of a record's name.
+            for field in ["uid", "lastTransitionTime", "token", keys::TOKEN, keys::RELATED_SOURCE, keys::BUCKET] {
                 fields.remove(field);
             }
             fields.values_mut().for_each(forget);

@@ -18,8 +18,9 @@ fn strict(pair: &Pair) -> Result<CustomResourceDefinition> {
     let parts = json!({
         "type": "array", "items": part, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
     });
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] =
-        json!({"type": "object", "properties": {"size": {"type": "integer"}, "parts": parts}});
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] = json!({"type": "object", "properties": {
+        "size": {"type": "integer"}, "replicas": {"type": "integer"}, "parts": parts,
+    }});
     Ok(serde_json::from_value(crd)?)
 }
 

@@ -122,6 +122,9 @@ async fn what_may_not_be_made_or_deleted_holds_the_migration_until_it_may() -> T
     assert_eq!(stand.deployed::<ConfigMap>("order", "work").await.metadata.uid, map.metadata.uid);
 
     stand.finish(&map).await?;
+    // The finalizer that held it goes first, then the Job.
+    stand.tells("order", reason::BLOCKED, "cannot patch resource \"jobs\"").await;
+    restricted.grant(&may(&["get", "list", "watch", "create", "patch"])).await?;
     let told = stand.tells("order", reason::BLOCKED, "cannot delete resource \"jobs\"").await;
     assert!(told.contains("compute#compute") && told.contains(&restricted.user), "{told}");
     assert_eq!(stand.stage("order", "copy", StageState::Succeeded).await.resources.len(), 2);

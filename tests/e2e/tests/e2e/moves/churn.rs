@@ -45,8 +45,10 @@ async fn an_object_that_changes_moves_with_all_that_belongs_to_it() -> TestResul
     }
     assert!(is(&order, "Ready", "True"), "the old provider serves: {}", condition(&order, "Ready"));
     assert_eq!(order.data["status"]["made"]["engine"], first.id.name.as_str(), "the old provider's status");
-    let record = world.record("order").await?;
-    assert_eq!(recorded(&record, "Synced"), Some(("False", "Moving")));
+    until(&world.pair.records, &world.pair.record_name("order"), "to say so too", |record| {
+        recorded(record, "Synced") == Some(("False", "Moving"))
+    })
+    .await;
     assert_eq!(world.served_by("order").await?.as_deref(), Some(first.id.name.as_str()));
 
     world.operators[1].behave(Manner::signing());
