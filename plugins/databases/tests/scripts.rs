@@ -128,8 +128,8 @@ const MYSQL: &str = include_str!("../scripts/mysql.sh");
 fn mysql_is_thawed_when_the_restore_fails_and_its_password_is_in_no_argument() {
     let scene = ends("mysql-copy");
     scene.write("from/1/username", r#"a"b\c"#).unwrap();
-    let client = r#"case "$*" in *"READ ONLY"*) echo "$*" | sed 's/.*READ/READ/' >>"$CALLS" ;; *) cat >/dev/null; echo restore >>"$CALLS"; exit 4 ;; esac
-echo "$*" >>"$CALLS.arguments""#;
+    let client = r#"echo "$*" >>"$CALLS.arguments"
+case "$*" in *"READ ONLY"*) echo "$*" | sed 's/.*READ/READ/' >>"$CALLS" ;; *) cat >/dev/null; echo restore >>"$CALLS"; exit 4 ;; esac"#;
     scene.program("mysql", client).unwrap();
     scene.program("mysqldump", r#"echo dump >>"$CALLS"; : >"$WORK/dump.sql""#).unwrap();
     let variables = [("FREEZE", "true"), ("CLIENT", "mysql"), ("DUMP", "mysqldump"), ("TLS", "require")];
