@@ -15,6 +15,8 @@ paste "$HOME/old" "$HOME/new" >"$HOME/pairs"
 number=0
 while read -r old new; do
     number=$((number + 1))
+    whole from "$from_format" "$old"
+    whole to "$to_format" "$new"
     old_size=$(size "$from_format" "$old")
     new_size=$(size "$to_format" "$new")
     if [ -z "$old_size" ] || [ -z "$new_size" ]; then

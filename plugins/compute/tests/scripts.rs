@@ -62,12 +62,21 @@ impl Stage {
             with_settings(&settings.to_string(), || Compute::render(&context, &copy, &copy, stage)).unwrap();
         assert_eq!(manifests.len(), 1);
         let stage = Self { folder, job: manifests[0].body.clone() };
-        stage.program("sleep", "exit 0");
+        // What waits for ever is found out instead of waited for.
+        stage.program("sleep", &format!("[ $(grep -c ^sleep '{}') -lt 20 ]", stage.folder.join("calls").display()));
+        stage.program("kubectl", "exit 0");
         stage
     }
 
     /// A stand-in that writes down how it was called before it answers.
     fn program(&self, name: &str, answer: &str) {
+        // It reads kubeconfigs as the real one does: those of these tests are one line, which is nothing to be refused.
+        let views = r#"case "$*" in
+'config view'*--minify*) cat "$HOME"/*.published; exit 0 ;;
+'config view'*) field=$(printf %s "$*" | sed 's/.*\.\(.*\)}$/\1/'); grep -o "$field: .*" "$4"; exit 0 ;;
+esac
+"#;
+        let answer = if name == "kubectl" { format!("{views}{answer}") } else { answer.to_owned() };
         let path = self.folder.join("bin").join(name);
         let calls = self.folder.join("calls");
         let text = format!("#!/bin/sh\nprintf '%s\\n' \"{name} $*\" >>'{}'\n{answer}\n", calls.display());
@@ -139,6 +148,71 @@ fn a_job_has_both_ends_and_no_rights() {
 }
 
 #[test]
+fn a_kubeconfig_that_runs_programs_or_reads_files_is_refused() {
+    for (field, name) in [
+        ("exec: {command: sh}", "exec"),
+        ("auth-provider: {name: gcp}", "auth-provider"),
+        ("tokenFile: /to/0/value", "tokenFile"),
+        ("client-certificate: /to/0/value", "client-certificate"),
+        ("client-key: /to/0/value", "client-key"),
+        ("certificate-authority: /to/0/value", "certificate-authority"),
+        ("proxy-url: http://elsewhere", "proxy-url"),
+        ("insecure-skip-tls-verify: true", "insecure-skip-tls-verify"),
+    ] {
+        for (end, stage) in [("from", "backup"), ("to", "restore"), ("from", "verify")] {
+            let refused = cluster("refused", stage);
+            refused.secret(end, &[("kubeconfig", field)]);
+            let outcome = refused.run();
+            let expected = format!("the kubeconfig of the {end} end is not used, since it has {name}:");
+            assert!(!outcome.success && outcome.said.contains(&expected), "{stage}: {}", outcome.said);
+            let used = outcome.calls.lines().find(|call| !call.contains("config view"));
+            assert_eq!(used, None, "{}", outcome.calls);
+        }
+    }
+    let whole = cluster("inline", "verify");
+    whole
+        .secret("from", &[("kubeconfig", "client-certificate-data: YQ==, token: x, certificate-authority-data: YQ==")]);
+    assert!(whole.run().success, "what is within it is used");
+}
+
+/// The real client, where there is one: what it shows is what the script goes by.
+#[test]
+fn kubectl_itself_shows_what_is_refused() {
+    if Command::new("kubectl").arg("version").arg("--client").output().is_err() {
+        eprintln!("skipped: there is no kubectl here");
+        return;
+    }
+    let kubeconfig = |user: Value, cluster: Value| {
+        let mut whole = json!({"server": "https://127.0.0.1:1"});
+        whole.as_object_mut().unwrap().extend(cluster.as_object().unwrap().clone());
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": whole}], "users": [{"name": "u", "user": user}],
+        })
+        .to_string()
+    };
+    let exec =
+        json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": ["/tmp/no"]}});
+    for (user, of_cluster, name) in [
+        (exec, json!({}), "exec"),
+        (json!({"auth-provider": {"name": "gcp"}}), json!({}), "auth-provider"),
+        (json!({"tokenFile": "/to/0/value"}), json!({}), "tokenFile"),
+        (json!({"client-certificate": "/x", "client-key": "/y"}), json!({}), "client-certificate, client-key"),
+        (json!({"token": "t"}), json!({"certificate-authority": "/x"}), "certificate-authority"),
+        (json!({"token": "t"}), json!({"proxy-url": "http://elsewhere"}), "proxy-url"),
+        (json!({"token": "t"}), json!({"insecure-skip-tls-verify": true}), "insecure-skip-tls-verify"),
+    ] {
+        let stage = cluster("real-kubectl", "verify");
+        fs::remove_file(stage.folder.join("bin/kubectl")).unwrap();
+        stage.secret("from", &[("kubeconfig", &kubeconfig(user, of_cluster))]);
+        let outcome = stage.run();
+        let expected = format!("the kubeconfig of the from end is not used, since it has {name}:");
+        assert!(!outcome.success && outcome.said.contains(&expected), "{}", outcome.said);
+    }
+}
+
+#[test]
 fn a_backup_is_made_and_waited_for() {
     let stage = cluster("backup", "backup");
     stage.program(
@@ -159,7 +233,9 @@ esac"#,
     assert_eq!(manifest["spec"]["includedNamespaces"], json!(["*"]));
     assert_eq!(manifest["spec"]["ttl"], "72h0m0s");
     assert_eq!(outcome.calls.matches("get backups.velero.io m1-abc").count(), 2, "{}", outcome.calls);
-    assert!(outcome.calls.contains("from.kubeconfig") && !outcome.calls.contains("to.kubeconfig"), "{}", outcome.calls);
+    let asked: Vec<&str> = outcome.calls.lines().filter(|call| !call.contains("config view")).collect();
+    assert!(asked.iter().all(|call| !call.contains("to.kubeconfig")), "{asked:?}");
+    assert!(asked.iter().any(|call| call.contains("from.kubeconfig")), "{asked:?}");
     assert_eq!(fs::read_to_string(stage.folder.join("home/to.kubeconfig")).unwrap(), "new cluster");
 }
 
@@ -268,7 +344,7 @@ esac"#,
     );
     let outcome = stage.run();
     assert!(outcome.success, "{}", outcome.said);
-    assert!(outcome.calls.contains("--request POST https://old/stop"), "{}", outcome.calls);
+    assert!(outcome.calls.contains("--request POST --url https://old/stop"), "{}", outcome.calls);
     assert!(!outcome.calls.contains("secret"), "a token is no argument: {}", outcome.calls);
     let config = fs::read_to_string(stage.folder.join("home/config")).unwrap();
     assert!(config.starts_with("header = \"Authorization: Bearer secret\""), "{config}");
@@ -291,6 +367,35 @@ fn disks_are_copied_in_pairs() {
     assert!(outcome.success, "{}", outcome.said);
     for pair in ["nbd://old/a nbd://new/a", "nbd://old/b nbd://new/b"] {
         assert!(outcome.calls.contains(&format!("convert -n -f qcow2 -O raw {pair}")), "{}", outcome.calls);
+    }
+}
+
+#[test]
+fn what_is_no_disk_of_a_server_is_not_read() {
+    for (url, format, info, expected) in [
+        ("/to/0/token", "raw", "", "something else than the URL of a server"),
+        ("file:///to/0/token", "raw", "", "something else than the URL of a server"),
+        ("json:{\"driver\":\"file\",\"filename\":\"/x://\"}", "raw", "", "something else than the URL of a server"),
+        ("--object=secret://x", "raw", "", "something else than the URL of a server"),
+        ("nbd+unix:///a?socket=/s", "raw", "", "something else than the URL of a server"),
+        ("nbd://old/a", "vmdk", "", "a format that is not copied"),
+        ("nbd://old/a", "qcow2", r#", "backing-filename": "/to/0/token""#, "made of other files"),
+        (
+            "nbd://old/a",
+            "qcow2",
+            r#", "format-specific": {"data": {"data-file": "/to/0/token"}}"#,
+            "made of other files",
+        ),
+    ] {
+        for name in ["copy", "verify"] {
+            let stage = machine("no-disk", name);
+            stage.secret("from", &[("diskURL", url), ("diskFormat", format)]);
+            stage.secret("to", &[("diskURL", "nbd://new/a")]);
+            stage.program("qemu-img", &format!("case \"$*\" in *info*) echo '{{\"virtual-size\": 10{info}}}' ;; esac"));
+            let outcome = stage.run();
+            assert!(!outcome.success && outcome.said.contains(expected), "{name} {url}: {}", outcome.said);
+            assert!(!outcome.calls.contains("convert") && !outcome.calls.contains("compare"), "{}", outcome.calls);
+        }
     }
 }
 
@@ -342,7 +447,7 @@ esac"#,
     );
     let outcome = stage.run();
     assert!(outcome.success, "{}", outcome.said);
-    assert!(outcome.calls.contains("--request POST https://new/start"), "{}", outcome.calls);
+    assert!(outcome.calls.contains("--request POST --url https://new/start"), "{}", outcome.calls);
     assert_eq!(outcome.calls.matches("https://new/health").count(), 2);
 
     let stage = machine("start-by-itself", "start");
