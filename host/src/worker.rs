@@ -11,6 +11,7 @@ mod pauses;
 mod pods;
 mod templates;
 mod verdicts;
+mod visits;
 mod written;
 
 use std::{
@@ -23,6 +24,7 @@ use futures::future::join_all;
 use resource_broker_api::{names::ClusterName, object::Object};
 use resource_broker_sandbox::Sandbox;
 use tokio::{
+    sync::OwnedSemaphorePermit,
     task::{Id, JoinSet},
     time::{Instant, MissedTickBehavior, timeout},
 };
@@ -36,6 +38,7 @@ use self::{
     pauses::Pauses,
     pods::Pods,
     verdicts::Verdicts,
+    visits::Visits,
     written::Writings,
 };
 use crate::{
@@ -60,8 +63,11 @@ use crate::{
 const AT_ONCE: usize = 2048;
 /// Passes under way at once that concern one cluster: a slow one must not take the places of all others.
 const AT_ONCE_IN_ONE: usize = 512;
-/// The same for a cluster that answers slowly: as many as requests may be under way there, so that none waits for its turn
-/// in vain.
+/// Passes under way at once that concern the same clusters, so that one that is not yet known to be slow leaves most places of
+/// the other ones. More requests than half of this are not under way at one cluster anyway.
+const AT_ONCE_ALIKE: usize = 128;
+/// The same as [`AT_ONCE_IN_ONE`] for a cluster that answers slowly: as many as requests may be under way there, so that none
+/// waits for its turn in vain.
 const AT_ONCE_IN_A_SLOW_ONE: usize = 64;
 /// How often it is looked at which clusters are slow, while there is work.
 const SLOW_EVERY: Duration = Duration::from_millis(250);
@@ -70,7 +76,7 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// How long passes may take to end their step when the broker stops.
 const LAST_STEPS: Duration = Duration::from_secs(3);
 /// Why a pass ends before its time. That is no race.
-const NO_PLACE: &str = "the cluster of its copy answers slowly; the next pass waits in that one's line";
+const NO_PLACE: &str = "the cluster of its copy is slow or has much to do; the next pass waits in that one's line";
 /// How often in a pass the plan may ask for more.
 const ROUNDS: usize = 8;
 
@@ -107,6 +113,7 @@ pub struct Worker {
     memories: Memories,
     written: Writings,
     pauses: Pauses,
+    visits: Visits,
 }
 
 /// Passes under way, with the clusters that each concerns.
@@ -151,12 +158,13 @@ impl Worker {
         let (memories, pauses) = (Memories::default(), Pauses::default());
         let pods = Pods::new(apply.clusters.clone());
         let written = Writings::default();
-        Self { queue, cache, plugins, pods, apply, watches, history, metrics, memories, written, pauses }
+        let visits = Visits::default();
+        Self { queue, cache, plugins, pods, apply, watches, history, metrics, memories, written, pauses, visits }
     }
 
     /// Works until `stop`; passes that are under way then end their step.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let lanes = Lanes::new(AT_ONCE, AT_ONCE_IN_ONE, AT_ONCE_IN_A_SLOW_ONE);
+        let lanes = Lanes::new(AT_ONCE, AT_ONCE_IN_ONE, AT_ONCE_ALIKE, AT_ONCE_IN_A_SLOW_ONE);
         let mut passes = Passes { tasks: JoinSet::new(), lanes, at_work: HashMap::new() };
         let mut looks = tokio::time::interval(SLOW_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,14 +198,22 @@ impl Worker {
         clusters.iter().filter(|cluster| cluster.is_slow()).map(|cluster| cluster.name().clone()).collect()
     }
 
-    /// Whether a step would wait for a slow cluster in which the pass has no place. The next pass has one.
-    fn lacks_place(&self, step: &[Action], clusters: &[ClusterName]) -> bool {
-        step.iter().any(|action| {
+    /// A place for the time of a step, where it makes a copy in a cluster that is none of the pass's own. None is given in one
+    /// that is slow, nor to more than a few at once: the next pass waits in that cluster's line.
+    fn visit(&self, step: &[Action], clusters: &[ClusterName]) -> Option<Vec<OwnedSemaphorePermit>> {
+        let mut places = Vec::new();
+        for action in step {
             // Where an object has been for a while, its record says so, and with it the places of its passes.
-            let Action::ApplyCopy { target, .. } = action else { return false };
-            let is_slow = || self.apply.clusters.get(&target.cluster).is_some_and(|cluster| cluster.is_slow());
-            !clusters.contains(&target.cluster) && is_slow()
-        })
+            let Action::ApplyCopy { target, .. } = action else { continue };
+            if clusters.contains(&target.cluster) {
+                continue;
+            }
+            if self.apply.clusters.get(&target.cluster).is_some_and(|cluster| cluster.is_slow()) {
+                return None;
+            }
+            places.push(self.visits.begin(&target.cluster)?);
+        }
+        Some(places)
     }
 
     async fn pass(&self, key: &WorkKey, clusters: &[ClusterName], stop: &CancellationToken) {
@@ -431,7 +447,7 @@ impl Worker {
     }
 
     /// The steps in order, the actions of one step at the same time. Stops at the first step with a fault, and, of an object,
-    /// at one that would wait for a slow cluster in which the pass has no place.
+    /// at one that would wait for a cluster in which the pass gets no place.
     async fn carry_out(
         &self,
         plan: &Plan,
@@ -443,7 +459,8 @@ impl Worker {
             if stop.is_cancelled() {
                 return (learned, Some(Fault::Again("the broker is stopping".into())));
             }
-            if clusters.is_some_and(|clusters| self.lacks_place(step, clusters)) {
+            let visit = clusters.map(|clusters| self.visit(step, clusters));
+            if matches!(visit, Some(None)) {
                 return (learned, Some(Fault::Again(NO_PLACE.into())));
             }
             let mut fault = None;

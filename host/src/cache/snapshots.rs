@@ -110,7 +110,13 @@ impl Cache {
                 let record = self.lock().records.get(&key.record_name()).cloned();
                 let record = record.as_ref();
                 let providers = [record.and_then(|record| record.provider()), record.and_then(|record| record.next())];
-                std::iter::once(key.consumer.clone()).chain(providers.into_iter().flatten()).collect()
+                let mut clusters = vec![key.consumer.clone()];
+                for provider in providers.into_iter().flatten() {
+                    if !clusters.contains(&provider) {
+                        clusters.push(provider);
+                    }
+                }
+                clusters
             }
         }
     }
