@@ -39,6 +39,7 @@ use crate::{
     migrate_command::MigrateArgs,
     planner::{core_kinds, snapshot::Limits},
     plugin_command::PluginArgs,
+    quantity,
     telemetry::{Encoder, Level, LogOptions},
 };
 
@@ -84,6 +85,8 @@ pub struct Options {
     pub limits: Limits,
     /// For how long Migrations that are over stay.
     pub migration_history: Duration,
+    /// How much memory the objects of one kind in one cluster may take, in bytes.
+    pub most_of_a_kind: usize,
     /// Whether to write only while holding the Lease.
     pub leader_elect: bool,
     /// Who we are to other candidates for the Lease.
@@ -102,6 +105,9 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
+
+/// Less would be of no use to anybody.
+const LEAST_OF_A_KIND: usize = 16 << 20;
 
 type Result<T> = std::result::Result<T, UsageError>;
 
@@ -200,6 +206,7 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
         moves_per_provider: count("--max-moves-per-provider", &raw.max_moves_per_provider)?,
     };
     let migration_history = duration("--migration-history", &raw.migration_history)?;
+    let most_of_a_kind = size("--max-memory-per-kind", &raw.max_memory_per_kind)?;
     let log = log(raw, environment)?;
     let given_namespace = raw.namespace.as_deref().map(|given| namespace("--namespace", given)).transpose()?;
     let compute_namespace =
@@ -229,6 +236,7 @@ fn options(raw: &RawFlags, environment: &Environment) -> Result<Options> {
         compute,
         limits,
         migration_history,
+        most_of_a_kind,
         leader_elect,
         identity: identity(environment),
         metrics_bind,
@@ -281,6 +289,14 @@ fn count(flag: &str, text: &str) -> Result<usize> {
         Ok(0) => usage(format!("{flag}={text}: at least 1, or nothing could ever move")),
         Ok(count) => Ok(count),
         Err(_) => usage(format!("{flag}={text}: not a whole number, as 10")),
+    }
+}
+
+fn size(flag: &str, text: &str) -> Result<usize> {
+    match quantity::bytes(text) {
+        Some(size) if size >= LEAST_OF_A_KIND => Ok(size),
+        Some(_) => usage(format!("{flag}={text}: at least {} MiB", LEAST_OF_A_KIND >> 20)),
+        None => usage(format!("{flag}={text}: not a size, as 512Mi")),
     }
 }
 

@@ -38,6 +38,7 @@ pub mod metrics;
 pub mod migrate_command;
 pub mod plugin_command;
 pub mod plugins;
+pub mod quantity;
 pub mod queue;
 pub mod report;
 pub mod resource;

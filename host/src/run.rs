@@ -54,6 +54,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         namespace: options.namespace.clone(),
         compute: options.compute,
         limits: options.limits,
+        most_of_a_kind: options.most_of_a_kind,
     };
     for (gvk, why) in scope.kinds.iter().filter_map(|gvk| Some((gvk, core_kinds::warning(gvk)?))) {
         tracing::warn!(kind = %gvk, "{why}");

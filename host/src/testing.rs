@@ -46,6 +46,7 @@ pub(crate) fn scope(kinds: Vec<Gvk>, related: Vec<Gvk>) -> Scope {
         namespace: "broker".into(),
         compute: Compute { cluster: ClusterName::new(Role::Compute, "compute"), namespace: "compute".into() },
         limits: Limits { settle: Duration::from_secs(10), moves_per_provider: 10 },
+        most_of_a_kind: 512 << 20,
     }
 }
 

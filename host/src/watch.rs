@@ -75,6 +75,8 @@ pub struct Watch {
     pub cluster: Arc<Cluster>,
     /// The broker's namespace there, in the coordination and in the compute cluster.
     pub namespace: String,
+    /// How many bytes the store may take in memory. A new list of it may take as many again while it comes in.
+    pub most: usize,
     /// Where the store is.
     pub cache: Arc<Cache>,
     /// Where changes go.
@@ -102,6 +104,12 @@ enum Ended {
     Expired,
     #[error("the list has more than {MOST} objects")]
     TooMany,
+    #[error(
+        "its objects take more than {} MiB of the broker's memory, so that they are not read: have fewer or smaller ones there, or \
+         give the broker more memory and a higher --max-memory-per-kind",
+        most >> 20
+    )]
+    TooMuch { most: usize },
     #[error(
         "{0} alone is larger than {bytes} bytes, and nothing of its kind can be read as long as it is there: make it smaller, or \
          delete it",
@@ -206,7 +214,11 @@ impl Watch {
             self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
             let state = ended.state();
             known &= failures > 0;
-            let pause = self.pause(&state, failures);
+            let pause = match ended {
+                // What is too much now will be so for a while, and listing it is dear.
+                Ended::TooMany | Ended::TooMuch { .. } => FORBIDDEN_PAUSE,
+                _ => self.pause(&state, failures),
+            };
             // What is in the store stays until the new list is there. A first list that never comes to its end is told.
             let is_normal = failures == 0 || self.cache.is_synced(&self.id);
             failures += 1;
@@ -421,7 +433,7 @@ impl Watch {
 
     /// Lists everything in pages into the store; returns the version to watch from.
     async fn list(&self, resource: &Resource, pages: &mut PageSize) -> Result<u64, Ended> {
-        let mut objects = Vec::new();
+        let (mut objects, mut weight) = (Vec::new(), 0);
         let mut next: Option<String> = None;
         let mut failures = 0;
         let accept = if self.is_metadata() { METADATA_LIST } else { "application/json" };
@@ -454,9 +466,13 @@ impl Watch {
                 }
             };
             failures = 0;
+            weight += page.items.iter().map(Object::weight).sum::<usize>();
             objects.extend(page.items);
             if objects.len() > MOST {
                 return Err(Ended::TooMany);
+            }
+            if weight > self.most {
+                return Err(Ended::TooMuch { most: self.most });
             }
             next = page.next;
             if next.is_none() {
@@ -552,6 +568,9 @@ impl Watch {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     *version = pages::number(object.resource_version())?.max(*version);
                     enqueue(&self.queue, self.cache.seen(&self.id, object));
+                    if self.cache.weight(&self.id) > self.most {
+                        return Err(Ended::TooMuch { most: self.most });
+                    }
                 }
                 WatchEvent::Deleted(object) => {
                     *version = pages::number(object.resource_version())?.max(*version);

@@ -150,6 +150,7 @@ impl Watches {
                 Role::Compute => self.scope.compute.namespace.clone(),
                 _ => self.scope.namespace.clone(),
             },
+            most: self.scope.most_of_a_kind,
             cache: self.cache.clone(),
             queue: self.queue.clone(),
             metrics: self.metrics.clone(),

@@ -81,6 +81,19 @@ impl OwnConditions {
 }
 
 impl Object {
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        // What each field, label and annotation takes beside its text, and an object that has none.
+        const EACH: usize = 64;
+        const BARE: usize = 1024;
+        let of_map = |map: &Option<BTreeMap<String, String>>| -> usize {
+            map.iter().flatten().map(|(key, value)| key.len() + value.len() + EACH).sum()
+        };
+        let fields: usize = self.fields.iter().map(|(field, value)| field.len() + value.get().len() + EACH).sum();
+        let owned = self.owned.as_ref().map_or(0, |owned| owned.get().len());
+        BARE + fields + owned + of_map(&self.meta.labels) + of_map(&self.meta.annotations)
+    }
+
     /// The name; empty only for an object that no API server sent.
     pub fn name(&self) -> &str {
         self.meta.name.as_deref().unwrap_or_default()

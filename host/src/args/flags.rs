@@ -88,6 +88,11 @@ pub(super) struct RawFlags {
     #[arg(long, value_name = "NAMESPACE", overrides_with = "compute_namespace", help_heading = "Moves")]
     pub(super) compute_namespace: Option<String>,
 
+    /// How much memory the objects of one kind in one cluster may take, as 512Mi: where there are more, the kind is not read
+    /// there, and the others are
+    #[arg(long, value_name = "SIZE", default_value = "512Mi", overrides_with = "max_memory_per_kind")]
+    #[arg(help_heading = "Running")]
+    pub(super) max_memory_per_kind: String,
     /// Where /metrics is served, as HOST:PORT, or :PORT for every interface; 0 is off
     #[arg(
         long,

@@ -105,6 +105,8 @@ fn moves_are_settled_bounded_and_remembered_as_the_flags_say() {
     assert_eq!(options.compute, compute("jobs"));
     let options = given.options(&["--compute-kubeconfig=jobs=@coord"]);
     assert_eq!(options.compute.cluster.name, "jobs");
+    assert_eq!(options.most_of_a_kind, 512 << 20);
+    assert_eq!(given.options(&["--max-memory-per-kind=1.5Gi"]).most_of_a_kind, 1536 << 20);
 }
 
 #[test]
@@ -244,6 +246,8 @@ fn what_cannot_be_followed_is_one_line_that_helps() {
         (&["--compute-namespace=A_b"], &["--compute-namespace=A_b", "small letters"]),
         (&["--settle=10"], &["--settle=10", "the unit is missing", "10s"]),
         (&["--migration-history=1d"], &["--migration-history=1d", "\"d\" is not a unit", "24h"]),
+        (&["--max-memory-per-kind=1Mi"], &["--max-memory-per-kind=1Mi", "at least 16 MiB"]),
+        (&["--max-memory-per-kind=much"], &["--max-memory-per-kind=much", "not a size, as 512Mi"]),
         (&["--max-moves-per-provider=0"], &["--max-moves-per-provider=0", "at least 1"]),
         (&["--max-moves-per-provider=many"], &["--max-moves-per-provider=many", "not a whole number"]),
         // Kinds.

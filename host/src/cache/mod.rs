@@ -167,6 +167,8 @@ pub struct Scope {
     pub compute: Compute,
     /// What holds for moves.
     pub limits: Limits,
+    /// How much of one kind is kept of one cluster, in bytes.
+    pub most_of_a_kind: usize,
 }
 
 struct Inner {
@@ -302,6 +304,11 @@ impl Cache {
     /// Whether a store shows what its cluster holds.
     pub fn is_synced(&self, id: &StoreId) -> bool {
         self.lock().stores.get(id).is_some_and(Store::is_synced)
+    }
+
+    /// About how many bytes the objects of a store take in memory.
+    pub fn weight(&self, id: &StoreId) -> usize {
+        self.lock().stores.get(id).map_or(0, Store::weight)
     }
 
     /// Whether a store's cluster has answered that it does not serve the kind.

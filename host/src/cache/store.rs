@@ -70,6 +70,8 @@ pub(super) struct Store {
     /// What it holds is of another cluster, or of a state that the cluster was set back from: the next list is all there is.
     distrusted: bool,
     objects: HashMap<Place, Held>,
+    /// About how many bytes they take in memory.
+    weight: usize,
     /// The newest version that lists, events and bookmarks showed; our own writes do not count.
     seen_to: u64,
     /// A version that was seen longer ago than [`LATE`], and one that will be: with when it was.
@@ -98,6 +100,7 @@ impl Store {
             unfollowed: None,
             distrusted: false,
             objects: HashMap::new(),
+            weight: 0,
             seen_to: 0,
             long_seen: 0,
             soon_long_seen: (0, Instant::now()),
@@ -120,6 +123,24 @@ impl Store {
     /// Whether the first list is done.
     pub(super) fn is_synced(&self) -> bool {
         self.state == State::Synced
+    }
+
+    /// About how many bytes its objects take in memory.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn insert(&mut self, place: Place, object: Arc<Object>, unconfirmed: bool) -> Option<Arc<Object>> {
+        self.weight += object.weight();
+        let old = self.objects.insert(place, Held { object, unconfirmed }).map(|held| held.object);
+        self.weight -= old.as_ref().map_or(0, |old| old.weight());
+        old
+    }
+
+    fn remove(&mut self, place: &Place) -> Option<Arc<Object>> {
+        let old = self.objects.remove(place).map(|held| held.object);
+        self.weight -= old.as_ref().map_or(0, |old| old.weight());
+        old
     }
 
     /// Changes the state; `true` if it did.
@@ -218,6 +239,7 @@ impl Store {
     pub(super) fn replace(&mut self, version: u64, objects: Vec<Object>) -> Vec<Change> {
         let rewound = std::mem::take(&mut self.distrusted) || version < self.seen_to;
         let mut before = std::mem::take(&mut self.objects);
+        self.weight = 0;
         let mut changes = Vec::new();
         self.ended.clear();
         self.seen_to = version;
@@ -231,16 +253,16 @@ impl Store {
             let is_newer =
                 |old: &&Arc<Object>| !rewound && old.uid() == object.uid() && old.revision() >= object.revision();
             if let Some(old) = old.as_ref().filter(is_newer) {
-                self.objects.insert(place, Held { object: old.clone(), unconfirmed: false });
+                self.insert(place, old.clone(), false);
                 continue;
             }
             let object = Arc::new(object);
             changes.push(Change { old, new: Some(object.clone()) });
-            self.objects.insert(place, Held { object, unconfirmed: false });
+            self.insert(place, object, false);
         }
         for (place, held) in before {
             if !rewound && held.unconfirmed && held.object.revision() > version {
-                self.objects.insert(place, held);
+                self.insert(place, held.object, true);
             } else {
                 changes.push(Change { old: Some(held.object), new: None });
             }
@@ -301,7 +323,7 @@ impl Store {
             return None;
         }
         let new = Arc::new(object);
-        let old = self.objects.insert(place, Held { object: new.clone(), unconfirmed }).map(|held| held.object);
+        let old = self.insert(place, new.clone(), unconfirmed);
         Some(Change { old, new: Some(new) })
     }
 
@@ -311,7 +333,7 @@ impl Store {
         self.ended.remove(object.uid());
         let place = place(object.namespace(), object.name());
         let is_it = self.objects.get(&place).is_some_and(|held| held.object.uid() == object.uid());
-        is_it.then(|| self.objects.remove(&place)).flatten().map(|held| Change { old: Some(held.object), new: None })
+        is_it.then(|| self.remove(&place)).flatten().map(|old| Change { old: Some(old), new: None })
     }
 
     /// An API server's answer to us says that an object ended.
@@ -321,7 +343,7 @@ impl Store {
             return None;
         }
         self.ended.insert(uid.to_owned());
-        self.objects.remove(place).map(|held| Change { old: Some(held.object), new: None })
+        self.remove(place).map(|old| Change { old: Some(old), new: None })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a Plugin asks for, in the sandbox's terms. Needs no client.
 
-use std::{collections::BTreeSet, str::FromStr as _, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use resource_broker_api::{
@@ -68,7 +68,7 @@ pub(super) fn to_plugin(role: Role) -> PluginRole {
 pub(super) fn limits(limits: Option<&PluginLimits>) -> Result<LimitsRequest, String> {
     let Some(limits) = limits else { return Ok(LimitsRequest::default()) };
     let amount = |field: &str, amount: &Option<Quantity>| {
-        let read = |amount: &Quantity| bytes(&amount.0).ok_or_else(|| unreadable(field, &amount.0));
+        let read = |amount: &Quantity| crate::quantity::bytes(&amount.0).ok_or_else(|| unreadable(field, &amount.0));
         amount.as_ref().map(read).transpose()
     };
     let milliseconds = limits.timeout_milliseconds.map(|time| {
@@ -86,32 +86,6 @@ pub(super) fn limits(limits: Option<&PluginLimits>) -> Result<LimitsRequest, Str
 
 fn unreadable(field: &str, value: &str) -> String {
     format!("spec.limits.{field} is {value:?}, which is no amount above zero; write it as 64Mi or 67108864")
-}
-
-/// A quantity in bytes, rounded up; `None` if it is none, or zero.
-fn bytes(quantity: &str) -> Option<usize> {
-    let digits = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
-    let (number, suffix) = quantity.split_at(digits);
-    let factor: u64 = match suffix {
-        "" => 1,
-        "k" | "K" => 1000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "T" => 1_000_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        "Ti" => 1 << 40,
-        _ => return None,
-    };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let whole = u64::from_str(whole).ok()?.checked_mul(factor)?;
-    // Nine digits after the point are more than anybody writes.
-    let fraction = fraction.get(..fraction.len().min(9))?;
-    let scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
-    let part = u128::from(u64::from_str(fraction).ok()?) * u128::from(factor);
-    let part = u64::try_from(part.div_ceil(u128::from(scale))).ok()?;
-    usize::try_from(whole.checked_add(part)?).ok().filter(|bytes| *bytes > 0)
 }
 
 #[cfg(test)]
@@ -138,26 +112,6 @@ mod tests {
         let unknown = plugin(&json!({"apis": apis, "roles": ["oracle"]}));
         assert_eq!(super::claimed(&unknown), Claimed::default(), "it is for nothing that is asked here");
         assert_eq!(super::claimed(&plugin(&json!(null))), Claimed::default());
-    }
-
-    #[test]
-    fn quantities_are_read_as_kubernetes_writes_them() {
-        for (text, expected) in [
-            ("1", Some(1)),
-            ("64Mi", Some(64 << 20)),
-            ("1.5Ki", Some(1536)),
-            ("0.0001k", Some(1)),
-            ("2M", Some(2_000_000)),
-            ("0", None),
-            ("", None),
-            ("Mi", None),
-            ("-1", None),
-            ("1e3", None),
-            ("64MB", None),
-            ("99999999999999999999Ti", None),
-        ] {
-            assert_eq!(bytes(text), expected, "{text}");
-        }
     }
 
     #[test]

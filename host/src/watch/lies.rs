@@ -31,6 +31,10 @@ impl Drop for Kept {
 }
 
 fn keep(server: &Server) -> Kept {
+    keep_at_most(server, 512 << 20)
+}
+
+fn keep_at_most(server: &Server, most: usize) -> Kept {
     let id = records();
     let cluster = server.cluster(&id.cluster.to_string());
     let cache = Arc::new(Cache::new(scope(vec![], vec![])));
@@ -40,6 +44,7 @@ fn keep(server: &Server) -> Kept {
         id: id.clone(),
         cluster: cluster.clone(),
         namespace: "broker".into(),
+        most,
         cache: cache.clone(),
         queue: Arc::new(Queue::new()),
         metrics: Metrics::new(),
@@ -354,6 +359,50 @@ async fn large_objects_come_in_small_pages() {
     shows_so_many(&kept, 520, Duration::from_mins(2)).await;
     let (lists, continued, ..) = server.counts();
     assert!(lists == 1 && continued < 25, "{lists} {continued}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_may_be_kept_is_not_read_until_it_is_less() {
+    let server = Server::new(1);
+    many(&server, 60, &"x".repeat(100_000));
+    let kept = keep_at_most(&server, 4 << 20);
+    let refused = timeout(SOON, async {
+        while !kept.why().is_some_and(|why| why.contains("more than 4 MiB") && why.contains("--max-memory-per-kind")) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(refused.await.is_ok(), "{:?}", kept.why());
+    assert!(kept.cache.weight(&kept.id) == 0 && server.counts().0 <= 3, "it is not asked for again and again");
+    for number in 0..30 {
+        server.with(|model| model.remove(&format!("o{number:04}")));
+    }
+    shows_so_many(&kept, 30, Duration::from_mins(3)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_grows_beyond_what_may_be_kept_is_followed_no_further() {
+    let server = Server::new(1);
+    many(&server, 30, &"x".repeat(100_000));
+    let kept = keep_at_most(&server, 4 << 20);
+    shows_so_many(&kept, 30, SOON).await;
+    let before = kept.cache.weight(&kept.id);
+    assert!((30 * 100_000..32 * 110_000).contains(&before), "{before}");
+    for number in 0..60 {
+        server.put(&format!("more-{number}"), &format!("more-{number}"), &"x".repeat(100_000));
+    }
+    let refused = timeout(Duration::from_mins(3), async {
+        while !kept.why().is_some_and(|why| why.contains("more than 4 MiB") && why.contains("is still believed")) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(refused.await.is_ok(), "{:?}", kept.why());
+    assert!(kept.cache.is_synced(&kept.id), "what was there is there");
+    assert!(kept.cache.weight(&kept.id) < 5 << 20, "{}", kept.cache.weight(&kept.id));
+    for number in 0..60 {
+        server.with(|model| model.remove(&format!("more-{number}")));
+    }
+    shows_so_many(&kept, 30, Duration::from_mins(3)).await;
+    assert_eq!(kept.cache.weight(&kept.id), before);
 }
 
 fn too_large() -> Fault {

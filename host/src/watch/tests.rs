@@ -12,8 +12,15 @@ async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String>
     cache.attach(cluster.name());
     let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
     cache.open(&id);
-    let watch =
-        Watch { id, cluster, namespace: "broker".into(), cache: cache.clone(), queue: Arc::new(Queue::new()), metrics };
+    let watch = Watch {
+        id,
+        cluster,
+        namespace: "broker".into(),
+        most: usize::MAX,
+        cache: cache.clone(),
+        queue: Arc::new(Queue::new()),
+        metrics,
+    };
     assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
     cache.states().into_iter().find_map(|(_, why)| why)
 }
@@ -34,7 +41,7 @@ fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
     let id = StoreId { cluster: cluster.name().clone(), what: what(Gvk::new("batch", "v1", "Jobb")) };
     cache.open(&id);
     let queue = Arc::new(Queue::new());
-    (Watch { id, cluster, namespace: "n".into(), cache: cache.clone(), queue, metrics }, cache, asked)
+    (Watch { id, cluster, namespace: "n".into(), most: usize::MAX, cache: cache.clone(), queue, metrics }, cache, asked)
 }
 
 #[tokio::test(start_paused = true)]
