@@ -8,9 +8,10 @@ use crate::mishaps::{AT_ANNA, CHANGED, SERVED, run};
 use crate::world::{World, provider};
 use resource_broker_api::broker::AssignmentSpec;
 use resource_broker_api::conditions::{ACCEPTED, SYNCED, reason};
+use resource_broker_api::keys;
 use resource_broker_api::names::ClusterName;
 use resource_broker_planner::plan::{Action, Plan};
-use resource_broker_planner::snapshot::{Identity, Snapshot};
+use resource_broker_planner::snapshot::{Identity, Snapshot, View};
 
 fn is(fingerprint: &str) -> Identity {
     Identity { fingerprint: Some(fingerprint.into()), ..Identity::default() }
@@ -20,6 +21,13 @@ fn identify(snapshot: &mut Snapshot, cluster: &ClusterName, identity: Identity) 
     let mut identities = BTreeMap::clone(&snapshot.identities);
     identities.insert(cluster.clone(), identity);
     snapshot.identities = identities.into();
+}
+
+/// Puts an annotation on the object.
+fn annotate(snapshot: &mut Snapshot, annotation: &str, value: &str) {
+    let mut object = snapshot.consumer.present().expect("it is there").as_ref().clone();
+    object.meta.annotations.get_or_insert_default().insert(annotation.into(), value.into());
+    snapshot.consumer = View::Present(object.into());
 }
 
 /// The plan where the record knows its clusters by the fingerprint `old`, and the one of this name is another one now.
@@ -114,7 +122,7 @@ fn a_consumer_that_is_another_cluster_now_loses_nothing() {
     let gone = |snapshot: &mut Snapshot| {
         with_record(snapshot, |record| remember(&mut record.spec));
         identify(snapshot, &consumer, is("new"));
-        snapshot.consumer = resource_broker_planner::snapshot::View::Absent;
+        snapshot.consumer = View::Absent;
     };
     let plan = planned(&world, gone);
     assert!(!deletes(&plan) && changes_in(&plan, &consumer).is_empty(), "{plan:#?}");
@@ -157,7 +165,47 @@ fn a_record_that_was_made_while_a_fingerprint_was_unknown_learns_which_cluster_h
     let plan = planned(&world, |snapshot| {
         known(snapshot);
         let view = snapshot.providers.get_mut(&provider("nestor")).unwrap();
-        view.copy = resource_broker_planner::snapshot::View::Absent;
+        view.copy = View::Absent;
     });
     assert!(recorded(&plan).iter().all(|spec| spec.provider.fingerprint.is_none()), "{plan:#?}");
+}
+
+#[test]
+fn a_record_of_an_earlier_release_learns_which_cluster_has_the_copy_only_where_it_is() {
+    let world = run(&[SERVED]);
+    let earlier = |snapshot: &mut Snapshot| {
+        with_record(snapshot, |record| record.spec.consumer.token = None);
+        identify(snapshot, &provider("nestor"), is("new"));
+    };
+    let plan = planned(&world, earlier);
+    let [spec] = recorded(&plan)[..] else { panic!("{plan:#?}") };
+    assert_eq!(spec.provider.fingerprint.as_deref(), Some("new"));
+    let plan = planned(&world, |snapshot| {
+        earlier(snapshot);
+        let view = snapshot.providers.get_mut(&provider("nestor")).unwrap();
+        view.copy = View::Absent;
+    });
+    assert!(recorded(&plan).iter().all(|spec| spec.provider.fingerprint.is_none()), "{plan:#?}");
+}
+
+#[test]
+fn a_record_takes_no_token_that_the_broker_did_not_make() {
+    let world = run(&[SERVED]);
+    let long = "0123456789abcdef".repeat(5);
+    for (theirs, taken) in [
+        ("0123456789abcdef0123456789abcdef", true),
+        ("", false),
+        ("guessed", false),
+        ("0123456789abcdef/../..", false),
+        (long.as_str(), false),
+    ] {
+        let plan = planned(&world, |snapshot| {
+            with_record(snapshot, |record| record.spec.consumer.token = None);
+            annotate(snapshot, keys::TOKEN, theirs);
+        });
+        let [spec] = recorded(&plan)[..] else { panic!("{plan:#?}") };
+        let token = spec.consumer.token.as_deref().unwrap_or_default();
+        assert_eq!(token == theirs, taken, "{theirs:?} {token:?}");
+        assert!(!token.is_empty());
+    }
 }
