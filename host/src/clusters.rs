@@ -652,7 +652,12 @@ impl Keeper {
         let leaving: Vec<ClusterName> = self.seats.keys().filter(|name| !served.contains(*name)).cloned().collect();
         for name in &leaving {
             self.seats.remove(name);
-            tracing::info!(cluster = %name, "cluster detached: no kubeconfig names it any more, or only one that names another now");
+            match self.entries.get(name).map(|entry| &entry.verdict) {
+                Some(Verdict::Refuse(refusal)) => {
+                    tracing::info!(cluster = %name, why = refusal.why, "cluster detached");
+                }
+                _ => tracing::info!(cluster = %name, "cluster detached: no kubeconfig names it any more"),
+            }
             self.metrics.forget_cluster(name);
         }
         // Whoever is told looks it up at once.
