@@ -29,6 +29,8 @@ build_all = cargo build --workspace --bins
 # The clone that built last. Clones share what is built of dependencies; of its own sources cargo sees only that they are
 # older than a build, and would take another clone's for this one's.
 last_clone = $(CARGO_TARGET_DIR)/.last-clone
+# Tests that need no API server, and are done in a minute: not the one that builds a new plugin.
+fast = $(addprefix --test ,planner architecture crds docs migrate_command compiling hostile loading memory migration operation standard standard_migration)
 # In front of what starts API servers.
 with_assets = assets=$$(tests/harness/control-plane.sh); KUBEBUILDER_ASSETS="$$assets" RUST_TEST_THREADS=$(RUST_TEST_THREADS)
 
@@ -104,6 +106,22 @@ test-plugins: toolchain ## Run the plugins' cases in the sandbox
 		"$(CARGO_TARGET_DIR)/debug/resource-broker" plugin test \
 			"$(CARGO_TARGET_DIR)/wasm32-wasip2/release/resource_broker_plugin_$${plugin//-/_}.wasm" "$$cases" || exit; \
 	done
+
+.PHONY: test-fast
+test-fast: toolchain ## Run the tests that need no API server
+	$(call step,building the tests that need no API server)
+	@cargo test --workspace --lib --bins $(fast) --no-run
+	@cargo test $(PLUGINS) --workspace --no-run
+	$(call step,running them)
+	@cargo test $(PLUGINS) --workspace --lib --tests --no-fail-fast $(TEST_ARGS)
+	@cargo test --workspace --lib --bins $(fast) --no-fail-fast $(TEST_ARGS)
+
+.PHONY: test-crash
+test-crash: toolchain ## Kill the broker at every write, let every write fail, and compare the ends
+	$(call step,building the broker and the tests)
+	@$(build_all)
+	$(call step,killing it wherever it writes (some minutes))
+	@$(with_assets) cargo test --workspace --test e2e crash::
 
 .PHONY: test-e2e
 test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
