@@ -175,7 +175,9 @@ pub(crate) fn serve(
         // A step that fails ends the pass: what failed last time must not keep the rest from being done.
         // What people are told comes before whatever else may fail.
         plan.steps.sort_by_key(|step| {
-            let is = |part: Part| step.iter().any(|action| action.part() == part);
+            // An Event fails nothing.
+            let fails = |action: &&Action| !matches!(action, Action::Event(_));
+            let is = |part: Part| step.iter().filter(fails).any(|action| action.part() == part);
             (is(failure.part), is(Part::Copy) || is(Part::Related) || is(Part::Migration) || is(Part::Delete))
         });
     }
@@ -270,12 +272,13 @@ pub(crate) fn tell(
     let has_status = copy.is_some_and(|copy| copy.field("status").is_some());
     let settled = is_trouble(&findings.accepted) || is_trouble(&findings.synced) || findings.ready.holds == Holds::Yes;
     let waited = |long: Duration| snapshot.memory.since_placed.is_none_or(|since| since >= long);
+    let (mut at_object, mut at_record) = (None, None);
     if settled || has_status || waited(SETTLE_OBJECT) {
         let write = status::put(snapshot, consumer, shown, findings);
         if write.is_none() {
             status::rest(snapshot).map(|rest| plan.again_in(rest));
         }
-        plan.then(write);
+        at_object = write;
     } else {
         plan.again_in(rest(snapshot, SETTLE_OBJECT));
     }
@@ -286,12 +289,21 @@ pub(crate) fn tell(
         None => findings,
     };
     if settled || waited(SETTLE_RECORD) {
-        let write = status::record(snapshot, record, consumer, copy, inside);
-        plan.then(write);
+        at_record = status::record(snapshot, record, consumer, copy, inside);
     } else {
         plan.again_in(rest(snapshot, SETTLE_RECORD));
     }
-    plan.then(events(snapshot, consumer, Some(record), if snapshot.shape.conditions { findings } else { inside }));
+    let events = events(snapshot, consumer, Some(record), if snapshot.shape.conditions { findings } else { inside });
+    if snapshot.memory.failure.as_ref().is_some_and(|failure| failure.part == Part::Decorate) {
+        // An object that cannot be marked may take no status either. Others are to know of it all the same.
+        plan.then(at_record);
+        plan.then(events);
+        plan.then(at_object);
+    } else {
+        plan.then(at_object);
+        plan.then(at_record);
+        plan.then(events);
+    }
     if let Some((contested, again)) = contest {
         plan.again_in(again);
         let is_reported = worth_telling(SYNCED, &contested, &record.status.conditions).is_none();

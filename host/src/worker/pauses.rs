@@ -48,21 +48,21 @@ struct Row {
 }
 
 impl Row {
-    /// One more pass failed, in this way where it is one to tell. Whether it is another one than the last.
+    /// One more pass failed, in this way where it is one to report. Whether that is news: failures that take turns are not.
     fn failed(&mut self, what: Option<u64>) -> bool {
         self.length = self.length.saturating_add(1);
-        let is_news = what.is_some() && self.last != what;
-        if let Some(what) = what {
-            self.same = if self.last == Some(what) { self.same.saturating_add(1) } else { 1 };
-            self.last = Some(what);
-            if self.same >= STEADY {
-                self.known.clear();
-            }
-            if self.known.len() < NEW && self.known.insert(what) && self.same < STEADY {
-                self.length = 1;
-            }
+        let Some(what) = what else { return false };
+        let is_another = self.last != Some(what);
+        self.same = if is_another { 1 } else { self.same.saturating_add(1) };
+        self.last = Some(what);
+        if self.same >= STEADY {
+            self.known.clear();
         }
-        is_news
+        let is_new = self.known.len() < NEW && self.known.insert(what);
+        if is_new && self.same < STEADY {
+            self.length = 1;
+        }
+        is_new && is_another
     }
 }
 

@@ -27,5 +27,6 @@ mod refusals;
 mod related;
 mod rights;
 mod routing;
+mod sizes;
 mod status;
 mod whose;

@@ -218,6 +218,12 @@ impl Side {
         Ok(self.widgets().create(&PostParams::default(), &object).await?)
     }
 
+    /// Makes an object, where the API server takes it.
+    pub(crate) async fn try_create(&self, name: &str, spec: &Value) -> kube::Result<()> {
+        let object = self.kind.object(self.namespace, name, spec);
+        self.widgets().create(&PostParams::default(), &object).await.map(drop)
+    }
+
     /// Replaces an object's whole spec.
     pub(crate) async fn set_spec(&self, name: &str, spec: &Value) -> Result<DynamicObject> {
         let patch = serde_json::from_value(json!([{"op": "replace", "path": "/spec", "value": spec}]))?;
