@@ -652,11 +652,10 @@ impl Keeper {
         let leaving: Vec<ClusterName> = self.seats.keys().filter(|name| !served.contains(*name)).cloned().collect();
         for name in &leaving {
             self.seats.remove(name);
-            match self.entries.get(name).map(|entry| &entry.verdict) {
-                Some(Verdict::Refuse(refusal)) => {
-                    tracing::info!(cluster = %name, why = refusal.why, "cluster detached");
-                }
-                _ => tracing::info!(cluster = %name, "cluster detached: no kubeconfig names it any more"),
+            if let Some(Verdict::Refuse(refusal)) = self.entries.get(name).map(|entry| &entry.verdict) {
+                tracing::info!(cluster = %name, why = refusal.why, "cluster detached");
+            } else {
+                tracing::info!(cluster = %name, "cluster detached: no kubeconfig names it any more");
             }
             self.metrics.forget_cluster(name);
         }
