@@ -78,7 +78,7 @@ impl Removal {
         if self.clusters.get(&name).is_some() {
             return Ok(());
         }
-        self.records(&name).await?;
+        let held_up = self.records(&name).await?;
         let uid = known.metadata.uid.clone().unwrap_or_default();
         let cluster = standing.and_then(|standing| standing.cluster.as_ref()).filter(|it| it.is_proven());
         if let Some(cluster) = cluster
@@ -95,6 +95,9 @@ impl Removal {
             } else {
                 tracing::info!(cluster = %name, objects = found, "took the broker's marks and finalizers off what is in the removed cluster");
             }
+        }
+        if let Some(stuck) = held_up {
+            return Err(stuck);
         }
         // As long as a kubeconfig names it, this record is what keeps it from being attached again.
         if standing.is_none() {
@@ -114,27 +117,34 @@ impl Removal {
         Ok(())
     }
 
-    /// Deletes or changes the Assignments that name the cluster.
-    async fn records(&self, name: &ClusterName) -> Result<(), Stuck> {
+    /// Deletes or changes the Assignments that name the cluster. One whose copy a provider does not let go of now stays, and
+    /// holds up no other: what it ran into.
+    async fn records(&self, name: &ClusterName) -> Result<Option<Stuck>, Stuck> {
         let coordination = self.clusters.coordination().clone();
         let path = own::records().collection(Some(&self.namespace));
+        let mut held_up = None;
         for record in self.list::<Assignment>(&coordination, &path, "").await? {
-            if record.spec.consumer.cluster == name.to_string() {
-                self.let_go_of_copies(&record).await?;
+            if record.spec.consumer.cluster == name.to_string()
+                && let Err(stuck) = self.let_go_of_copies(&record).await
+            {
+                held_up = Some(stuck);
+                continue;
             }
             let Some(request) = change_of(&record, &name.to_string(), &self.namespace)? else { continue };
             self.send(&coordination, request).await?;
         }
-        Ok(())
+        Ok(held_up)
     }
 
     /// Takes the marks off the copies of a record whose consumer goes. One that cannot be reached now is not waited for.
     async fn let_go_of_copies(&self, record: &Assignment) -> Result<(), Stuck> {
         let spec = &record.spec;
         let places = [Some(&spec.provider), spec.next.as_ref()].into_iter().flatten();
-        let places = places.map(|at| (&at.cluster, at.version.as_ref(), at.namespace.as_ref(), &at.name));
-        let left = spec.previous.iter().map(|at| (&at.cluster, at.version.as_ref(), at.namespace.as_ref(), &at.name));
-        for (cluster, version, namespace, name) in places.chain(left) {
+        let places =
+            places.map(|at| (&at.cluster, at.version.as_ref(), at.namespace.as_ref(), &at.name, at.uid.as_ref()));
+        let left = spec.previous.iter();
+        let left = left.map(|at| (&at.cluster, at.version.as_ref(), at.namespace.as_ref(), &at.name, at.uid.as_ref()));
+        for (cluster, version, namespace, name, uid) in places.chain(left) {
             let Some(provider) = ClusterName::parse(cluster) else { continue };
             let version = version.unwrap_or(&spec.consumer.version);
             let gvk = Gvk::new(&spec.consumer.group, version, &spec.consumer.kind);
@@ -151,7 +161,9 @@ impl Removal {
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error.into()),
             };
-            if found.annotation(keys::CONSUMER_CLUSTER) == Some(&spec.consumer.cluster) {
+            // A policy there may have taken the annotations off.
+            let is_recorded = uid.is_some_and(|uid| uid == found.uid());
+            if is_recorded || found.annotation(keys::CONSUMER_CLUSTER) == Some(&spec.consumer.cluster) {
                 self.strip(&cluster, &resource, &found, COPY).await?;
             }
         }

@@ -18,16 +18,16 @@ use crate::operator::{Operator, secret_of};
 use crate::pair::{PATIENCE, Pair, Side, fails, is_well, until};
 
 /// A pair whose provider's kubeconfig is in a folder that the broker looks at, with an object that is well.
-struct Stand {
-    pair: Pair,
-    folder: Folder,
-    broker: Broker,
+pub(crate) struct Stand {
+    pub(crate) pair: Pair,
+    pub(crate) folder: Folder,
+    pub(crate) broker: Broker,
     _operator: Operator,
-    known: Api<BrokerCluster>,
+    pub(crate) known: Api<BrokerCluster>,
 }
 
 impl Stand {
-    async fn new(name: &'static str) -> Result<Self> {
+    pub(crate) async fn new(name: &'static str) -> Result<Self> {
         let mut pair = Pair::new(name).await?;
         let folder = Folder::new()?;
         pair.provider.id = folder.name(&pair.provider);
@@ -44,7 +44,7 @@ impl Stand {
     }
 
     /// Waits until `/readyz?verbose` has this.
-    async fn shows(&self, what: &str) {
+    pub(crate) async fn shows(&self, what: &str) {
         eventually(&format!("{what} to be shown"), PATIENCE, || async {
             let page = self.broker.readyz_verbose().await?;
             ensure!(page.contains(what) && page.ends_with("\nready\n"), "{page}");
@@ -54,7 +54,7 @@ impl Stand {
     }
 
     /// Waits until the `BrokerCluster` of a cluster says this of being attached.
-    async fn known_as(&self, cluster: &ClusterName, reason: &str) -> BrokerCluster {
+    pub(crate) async fn known_as(&self, cluster: &ClusterName, reason: &str) -> BrokerCluster {
         until(&self.known, &broker_cluster_name(cluster), reason, |known| {
             let conditions = known.status.iter().flat_map(|status| &status.conditions);
             conditions.into_iter().any(|it| it.type_ == "Attached" && it.reason == reason)
@@ -63,7 +63,7 @@ impl Stand {
     }
 
     /// Runs `resource-broker cluster` with these arguments; the exit code, and what it printed.
-    async fn command(&self, arguments: &[&str]) -> Result<(i32, String)> {
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Result<(i32, String)> {
         let output = Command::new(broker_binary()?)
             .arg("cluster")
             .args(arguments)
@@ -310,7 +310,7 @@ fn renamed_context(text: &str, from: &str, to: &str) -> String {
 }
 
 /// Writes a file as a whole.
-fn put(file: &str, text: &str) -> Result<()> {
+pub(crate) fn put(file: &str, text: &str) -> Result<()> {
     let hidden = Path::new(file).with_file_name(".new");
     std::fs::write(&hidden, text)?;
     std::fs::rename(&hidden, file)?;

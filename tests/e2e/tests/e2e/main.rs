@@ -25,6 +25,7 @@ mod policy;
 mod references;
 mod refusals;
 mod related;
+mod removals;
 mod rights;
 mod routing;
 mod sizes;

@@ -9,6 +9,7 @@ mod stand;
 mod voyage;
 
 mod anywhere;
+mod behind;
 mod compute;
 mod configurations;
 mod crossing;

@@ -182,8 +182,15 @@ impl World {
 
     /// Puts the compute cluster's kubeconfig where a broker of [`unattached`](Self::unattached) clusters looks for it.
     pub(crate) fn attach_compute(&self) -> Result<()> {
-        let made = self.compute.kubeconfig_as(self.pair.name, ADMIN)?;
-        std::fs::rename(&made, self.compute_file()).context("cannot write compute's kubeconfig")
+        self.attach_as_compute(&self.compute)
+    }
+
+    /// Puts a kubeconfig there that leads to this cluster, under the usual context.
+    pub(crate) fn attach_as_compute(&self, cluster: &Cluster) -> Result<()> {
+        let made = cluster.kubeconfig_as(self.pair.name, ADMIN)?;
+        let hidden = self.compute_file().with_extension("new");
+        std::fs::copy(&made, &hidden).context("cannot copy compute's kubeconfig")?;
+        std::fs::rename(&hidden, self.compute_file()).context("cannot write compute's kubeconfig")
     }
 
     /// Takes it away.
