@@ -145,6 +145,8 @@ pub struct Standing {
     pub attached: bool,
     /// Why its identity cannot be watched over.
     pub warning: Option<String>,
+    /// Where the kubeconfig leads now, while it is not certain who is there: the connection from before goes on.
+    pub tried: Option<Arc<Cluster>>,
     /// What it is known by now, where it said that.
     pub found: Option<String>,
     /// What records are to know it by, where it is certain that it is that cluster.
@@ -279,7 +281,21 @@ impl Standing {
         if self.attached && self.is_renamed {
             checks.push(line(&self.named, self.renamed()));
         }
+        if let Some(why) = self.unfollowed() {
+            checks.push(line(&self.named, why));
+        }
         checks
+    }
+
+    /// What people are to know where the kubeconfig as it is now is not followed.
+    pub fn unfollowed(&self) -> Option<String> {
+        let tried = self.tried.as_ref()?;
+        let has_failed = matches!(*tried.health().borrow(), Health::Refused | Health::Down { .. });
+        let why = has_failed.then(|| check(&self.name, tried).detail)?;
+        Some(format!(
+            "nobody answers as its kubeconfig says now, and the connection from before goes on until the broker is started anew; \
+             check the kubeconfig's server and credentials: {why}"
+        ))
     }
 
     /// What people are told of a known cluster with a new name.
@@ -817,6 +833,7 @@ impl Keeper {
             refused: None,
             attached: false,
             warning: None,
+            tried: None,
             found: link.and_then(|link| link.look.as_ref()?.main().map(str::to_owned)),
             fingerprint: None,
             cluster: link.map(|link| link.followed.cluster.clone()),
@@ -829,6 +846,8 @@ impl Keeper {
                 standing.attached = seat.is_some();
                 standing.fingerprint = fingerprint.clone().filter(|_| *proven);
                 standing.warning.clone_from(warning);
+                let is_other = |seat: &&Seat| link.is_some_and(|link| seat.followed.id != link.followed.id);
+                standing.tried = seat.filter(is_other).and(link).map(|link| link.followed.cluster.clone());
                 // The credentials that are in use, not those that are being tried.
                 standing.cluster = seat.map(|seat| seat.followed.cluster.clone()).or(standing.cluster);
             }

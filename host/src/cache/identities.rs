@@ -70,9 +70,11 @@ impl Cache {
         if changed.is_empty() {
             return dirty;
         }
+        // No record names the compute cluster; those that move may have a migration there.
+        let is_compute = changed.contains(&&inner.scope.compute.cluster);
         let concerned = inner.records.values().filter(|record| {
             let names = clusters_of(record);
-            changed.iter().any(|changed| names.contains(*changed))
+            changed.iter().any(|changed| names.contains(*changed)) || (is_compute && record.next().is_some())
         });
         dirty.now.extend(concerned.filter_map(|record| key_of_record(record)).map(WorkKey::Object));
         dirty
@@ -115,6 +117,15 @@ fn clusters_of(record: &Record) -> BTreeSet<ClusterName> {
 }
 
 impl Inner {
+    /// Why a cluster's objects are not known. Why compute is refused is for the operator, who reads Migrations; what orders show of
+    /// their clusters is for the planner to decide.
+    pub(super) fn not_attached(&self, cluster: &ClusterName) -> String {
+        let refused = self.identities.get(cluster).filter(|_| cluster.role == Role::Compute);
+        let why =
+            refused.and_then(|identity| identity.refused.as_ref()).map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{cluster} is not attached{why}")
+    }
+
     pub(super) fn cluster_changed(&mut self, change: &Change) {
         if let Some(old) = &change.old {
             self.known.remove(old.name());

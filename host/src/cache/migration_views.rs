@@ -116,7 +116,7 @@ impl Inner {
         if self.clusters.contains(cluster) {
             ("it has not been read yet".into(), false)
         } else {
-            (format!("{cluster} is not attached"), true)
+            (self.not_attached(cluster), true)
         }
     }
 

@@ -71,7 +71,7 @@ impl Inner {
             None if self.clusters.contains(cluster) => {
                 View::Unknown { why: "it has not been read yet".into(), failing: false }
             }
-            None => View::Unknown { why: format!("{cluster} is not attached"), failing: true },
+            None => View::Unknown { why: self.not_attached(cluster), failing: true },
         }
     }
 

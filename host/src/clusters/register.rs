@@ -278,9 +278,9 @@ fn attached(name: &ClusterName, known: &BrokerCluster, standing: Option<&Standin
         Some((reason, why)) => Finding::no(reason, why.clone()),
         None if !standing.attached => Finding::no(reason::DETACHED, "it has not answered yet"),
         None if standing.is_renamed => Finding::yes(reason::RENAMED, standing.renamed()),
-        None => match &standing.warning {
+        None => match standing.warning.clone().or_else(|| standing.unfollowed()) {
             None => Finding::yes(reason::ATTACHED, format!("{name} is read and written")),
-            Some(warning) => Finding::yes(reason::ATTACHED, warning.clone()),
+            Some(warning) => Finding::yes(reason::ATTACHED, warning),
         },
     }
 }
@@ -332,6 +332,7 @@ mod tests {
             refused: None,
             attached,
             warning: None,
+            tried: None,
             found: Some("kube-system:1".into()),
             fingerprint: attached.then(|| "kube-system:1".into()),
             cluster: None,
