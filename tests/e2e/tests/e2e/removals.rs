@@ -96,12 +96,11 @@ async fn a_removed_provider_that_is_never_reached_again_holds_up_nobody() -> Tes
     let id = pair.provider.id.to_string();
     let (code, said) = stand.command(&["remove", &id, "--yes"]).await?;
     assert_eq!(code, 0, "{said}");
-    // Its objects go to another provider, and its BrokerCluster stays until no kubeconfig names it.
+    // Its objects go to another provider.
     until(&pair.consumer.widgets(), "order", "the other provider", |it| {
         is_well(it) && it.annotations().get(keys::PROVIDER_CLUSTER) == Some(&other.id.to_string())
     })
     .await;
-    stand.known_as(&pair.provider.id, "Removed").await;
     stand.folder.remove(&pair.provider)?;
     gone(&stand.known, &broker_cluster_name(&pair.provider.id)).await;
     // What it has nobody could touch.
