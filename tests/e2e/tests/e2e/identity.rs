@@ -107,7 +107,7 @@ impl Stand {
 }
 
 /// A name for the file of a side that is not the usual one.
-fn other(folder: &Folder, side: &Side, file: &str) -> (String, ClusterName) {
+pub(crate) fn other(folder: &Folder, side: &Side, file: &str) -> (String, ClusterName) {
     let path = format!("{}/{file}.kubeconfig", folder.path());
     let name = ClusterName::new(side.id.role, format!("{path}+{}", side.cluster.name()));
     (path, name)

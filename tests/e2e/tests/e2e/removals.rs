@@ -7,6 +7,7 @@ use resource_broker_api::names::broker_cluster_name;
 use resource_broker_harness::{TestResult, eventually};
 use serde_json::json;
 
+use crate::clusters::ADMIN;
 use crate::identity::Stand;
 use crate::operator::Operator;
 use crate::pair::{PATIENCE, gone, is_well, until};
@@ -70,7 +71,8 @@ async fn a_removed_provider_that_is_never_reached_again_holds_up_nobody() -> Tes
     let mut stand = Stand::new("removed-lost").await?;
     let pair = &stand.pair;
     let mut other = pair.other_provider().await?;
-    other.id = stand.folder.name(&other);
+    let (beside, name) = crate::identity::other(&stand.folder, &other, "beside");
+    other.id = name;
     let _operator = Operator::quick(&other);
     other.offer(pair.name, &json!([])).await?;
     let copy = pair.copy("order").await;
@@ -91,16 +93,18 @@ async fn a_removed_provider_that_is_never_reached_again_holds_up_nobody() -> Tes
     stand.broker.restart().await?;
     let pair = &stand.pair;
     stand.shows(&format!("[-]cluster {}", pair.provider.id)).await;
-    stand.folder.put(&other, pair.name)?;
+    let made = other.cluster.kubeconfig_as(pair.name, ADMIN)?;
+    crate::identity::put(&beside, &std::fs::read_to_string(made)?)?;
     stand.known_as(&other.id, "Attached").await;
     let id = pair.provider.id.to_string();
     let (code, said) = stand.command(&["remove", &id, "--yes"]).await?;
     assert_eq!(code, 0, "{said}");
-    // Its objects go to another provider.
+    // Its objects go to another provider, and its BrokerCluster stays until no kubeconfig names it.
     until(&pair.consumer.widgets(), "order", "the other provider", |it| {
         is_well(it) && it.annotations().get(keys::PROVIDER_CLUSTER) == Some(&other.id.to_string())
     })
     .await;
+    stand.known_as(&pair.provider.id, "Removed").await;
     stand.folder.remove(&pair.provider)?;
     gone(&stand.known, &broker_cluster_name(&pair.provider.id)).await;
     // What it has nobody could touch.
