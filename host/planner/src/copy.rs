@@ -195,14 +195,16 @@ pub fn content_digest(copy: &Object) -> String {
 
 /// Whether what stands at the place of a copy is that copy: its UID is the recorded one, or a broker's apply wrote its content
 /// and nothing on it says that it is another broker's or another object's. Its marks alone say nothing: a policy may strip them, and
-/// anybody may write them.
+/// anybody may write them. Where others have taken all of its content since, the marks of this very broker have to be there too.
 pub fn is_ours(copy: &Object, key: &Key, recorded: Option<&str>, broker: Option<&str>) -> bool {
     if recorded.is_some_and(|recorded| recorded == copy.uid()) {
         return true;
     }
     let is_unclaimed =
         copy.annotation(keys::CONSUMER_CLUSTER).is_none() && copy.annotation(keys::CONSUMER_NAME).is_none();
-    copy.is_applied() && is_of(copy, broker) && (is_unclaimed || is_claimed(copy, key))
+    let is_taken = || copy.owned.is_some() && broker.is_some() && copy.annotation(keys::BROKER) == broker;
+    (copy.is_applied() && is_of(copy, broker) && (is_unclaimed || is_claimed(copy, key)))
+        || (is_taken() && is_claimed(copy, key))
 }
 
 /// Whether a copy does not say that another broker made it.
