@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use resource_broker_api::Assignment;
-use resource_broker_harness::{Gate, Proxy, TestResult, eventually, poll};
+use resource_broker_harness::{Broker, Gate, Proxy, TestResult, eventually, poll};
 use serde_json::json;
 
 use crate::meter::{Meter, table};
@@ -62,7 +62,7 @@ async fn five_hundred_objects_at_once_then_nothing() -> TestResult {
     assert_eq!(shares.iter().sum::<usize>(), OBJECTS + 1, "each object has one copy");
     assert!(shares.iter().all(|share| *share > OBJECTS * 2 / 5), "an uneven split: {shares:?}");
 
-    idles(&pair, &other, shares).await?;
+    idles(&pair, &broker, &other, shares).await?;
     let state = broker.metric("resource_broker_objects", &[("state", "ready")]).await?;
     let expected = f64::from(u32::try_from(OBJECTS + 2)?);
     assert!((state - expected).abs() < 0.5, "{state} objects are ready by the metrics, not {expected}");
@@ -71,7 +71,7 @@ async fn five_hundred_objects_at_once_then_nothing() -> TestResult {
 
 /// Nothing is asked of any cluster for an object that does not change: while another one is made and counted, which takes
 /// the broker some ten seconds, only that one costs something.
-async fn idles(pair: &Pair, other: &Side, shares: [usize; 2]) -> Result<()> {
+async fn idles(pair: &Pair, broker: &Broker, other: &Side, shares: [usize; 2]) -> Result<()> {
     eventually("all records to be settled", LONGEST, || async {
         let records = pair.records.list(&ListParams::default()).await?;
         let is_settled = |record: &&Assignment| recorded(record, "Ready").is_some_and(|(status, _)| status == "True");
@@ -100,7 +100,11 @@ async fn idles(pair: &Pair, other: &Side, shares: [usize; 2]) -> Result<()> {
         Ok(())
     })
     .await;
-    let others = meter.requests_beside("marker").await?;
+    let mut others = meter.requests_beside("marker").await?;
+    // An API server ends a watch that did not keep up with the burst, and then all is listed once more.
+    if broker.metric("resource_broker_watch_restarts_total", &[]).await? > 0.5 {
+        others.retain(|request| request.event.verb != "list");
+    }
     ensure!(others.is_empty(), "an idle broker asked:\n{}", table(&others));
     let made = meter.creations().await?;
     ensure!(made.len() <= 2, "more was made than the marker's record and Secret:\n{}", table(&made));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -97,6 +97,8 @@ async fn granted(name: &'static str, stays: impl Fn(&PolicyRule) -> bool) -> Res
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize/compute");
     let folder = folder.to_str().context("a path that is not UTF-8")?;
     let rendered = world.compute.kubectl(&["kustomize", folder]).await?;
+    // What is of the whole cluster is each test's own, too: one would take it from another.
+    let rendered = rendered.replace("resource-broker-compute-identity", &format!("{name}-identity"));
     world.compute.apply_yaml(&rendered.replace("resource-broker-system", name)).await?;
     let roles = Api::<Role>::namespaced(world.compute.client().await?, name);
     let mut role = roles.get("resource-broker-compute").await?;
@@ -104,6 +106,8 @@ async fn granted(name: &'static str, stays: impl Fn(&PolicyRule) -> bool) -> Res
     roles.replace("resource-broker-compute", &PostParams::default(), &role).await?;
     let jobs = Api::<Job>::namespaced(world.compute.client_as(&account(name), &[]).await?, name);
     eventually("the role to be at work", PATIENCE, || async { jobs.list(&ListParams::default()).await }).await;
+    let namespaces = Api::<Namespace>::all(world.compute.client_as(&account(name), &[]).await?);
+    eventually("the cluster's role to be at work", PATIENCE, || async { namespaces.get("kube-system").await }).await;
     let broker = world.broker().await?.compute(&world.compute.kubeconfig_as(&account(name), &[])?);
     Stand::with(world, broker).await
 }
