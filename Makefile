@@ -15,6 +15,8 @@ CARGO_TARGET_DIR ?= $(RESOURCE_BROKER_CACHE)/target
 export RESOURCE_BROKER_CACHE CARGO_TARGET_DIR
 
 TEST_ARGS ?=
+# Random tests try the same each time, so that a change is judged by what it changes; `make nightly` tries others.
+export PROPTEST_RNG_SEED ?= 20261129
 # Tests on API servers mostly wait: more of them at once than there are cores.
 RUST_TEST_THREADS ?= 8
 PLUGINS := --manifest-path plugins/Cargo.toml
@@ -128,6 +130,14 @@ test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name 
 	$(call step,building the broker and the tests)
 	@$(build_all)
 	@$(with_assets) cargo test --workspace --test control_planes --test issuer --test tutorial --test e2e $(TEST_ARGS)
+
+# What they find is kept in proptest-regressions/, and is tried first from then on.
+.PHONY: nightly
+nightly: toolchain ## Run what takes long: ten times as many random tests as usual, with another seed each time
+	$(call step,building the random tests)
+	@cargo test --workspace --lib --test planner --no-run
+	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed: SEED=$$seed make nightly tries the same again"; \
+		PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=2560 cargo test --workspace --lib --test planner --no-fail-fast $(TEST_ARGS)
 
 .PHONY: lint
 lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell

@@ -471,14 +471,13 @@ fn unfold(
     Ok(())
 }
 
-/// How many cases a property has where `PROPTEST_CASES` does not say.
+/// How many cases a property has where neither it nor `PROPTEST_CASES` says.
 const USUAL: u32 = 256;
 
-/// So many cases, or as many as `PROPTEST_CASES` says where that is fewer.
+/// So many cases; more or fewer in proportion where `PROPTEST_CASES` is not the usual number.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
-    let cases = if asked.cases < USUAL { cases.min(asked.cases) } else { cases };
-    ProptestConfig { cases, ..asked }
+    ProptestConfig { cases: (cases * asked.cases).div_ceil(USUAL), ..asked }
 }
 
 proptest! {

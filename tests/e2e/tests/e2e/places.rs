@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt as _};
-use resource_broker_api::keys;
+use resource_broker_api::{AcceptApi, keys};
 use resource_broker_api::names::{copy_namespace, letter_copy_name};
 use resource_broker_harness::TestResult;
 use serde_json::{Value, json};
@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 use crate::pair::{Pair, gone, is_well, until};
 
 /// Has the pair's offer want its copies like this.
-async fn ask(pair: &Pair, copies: &Value) -> Result<()> {
+async fn ask(pair: &Pair, copies: &Value) -> Result<AcceptApi> {
     let change = json!({"spec": {"copies": copies}});
-    pair.provider.offers().patch(pair.name, &PatchParams::default(), &Patch::Merge(&change)).await?;
-    Ok(())
+    Ok(pair.provider.offers().patch(pair.name, &PatchParams::default(), &Patch::Merge(&change)).await?)
 }
 
 /// The copies in the namespace that the provider has for this consumer alone.
@@ -68,7 +67,11 @@ async fn a_namespace_for_each_consumer_and_names_with_a_letter() -> TestResult {
 
     // The offer wants it otherwise now: that is for copies that are made from now on.
     let record = pair.records.get(&pair.record_name("web")).await?;
-    ask(&pair, &json!({"namespace": "Same", "names": "Hash"})).await?;
+    let changed = ask(&pair, &json!({"namespace": "Same", "names": "Hash"})).await?;
+    until(&pair.provider.offers(), pair.name, "the broker to have seen it", |it| {
+        it.status.as_ref().is_some_and(|status| status.observed_generation == changed.metadata.generation)
+    })
+    .await;
     pair.marker().await?;
     let position = pair.provider.cluster.audit_position().await?;
     pair.consumer.edit("web", &json!({"spec": {"size": 2}})).await?;
