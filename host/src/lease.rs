@@ -320,16 +320,21 @@ impl Candidate {
                 outcome => return outcome,
             }
         }
-        // Somebody wrote it, perhaps we ourselves with a request that seemed to fail.
-        let Some(lease) = self.lease.get().await? else {
+        let Some(lease) = self.ours().await? else {
             return self.lease.create(self.claim(None)).await;
         };
+        let claim = self.claim(lease.spec.as_ref());
+        self.lease.replace(&Lease { spec: Some(claim), ..lease }).await
+    }
+
+    /// The Lease as it is now, where somebody wrote it since: perhaps we ourselves, with a request that seemed to fail.
+    async fn ours(&self) -> Result<Option<Lease>, ElectionError> {
+        let Some(lease) = self.lease.get().await? else { return Ok(None) };
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
         if holder != self.identity {
             return Err(ElectionError::Taken(if holder.is_empty() { "nobody".to_owned() } else { holder }));
         }
-        let claim = self.claim(lease.spec.as_ref());
-        self.lease.replace(&Lease { spec: Some(claim), ..lease }).await
+        Ok(Some(lease))
     }
 
     fn lead(&mut self, lease: Lease, sent: Instant) {
@@ -342,12 +347,28 @@ impl Candidate {
         let led = matches!(self.phase.send_replace(Phase::Over), Phase::Leading { until } if Instant::now() < until);
         self.metrics.leader(false);
         let Some(held) = self.held.take().filter(|_| led) else { return };
-        let mut spec = self.claim(held.spec.as_ref());
-        spec.holder_identity = Some(String::new());
-        spec.lease_duration_seconds = Some(1);
-        match self.lease.replace(&Lease { spec: Some(spec), ..held }).await {
-            Ok(_) => tracing::info!("the Lease is released"),
+        match self.let_go(held).await {
+            Ok(()) => tracing::info!("the Lease is released"),
             Err(error) => tracing::warn!(%error, "the Lease could not be released; it ends by itself"),
+        }
+    }
+
+    async fn let_go(&self, held: Lease) -> Result<(), ElectionError> {
+        let free = |lease: Lease| {
+            let spec = LeaseSpec {
+                holder_identity: Some(String::new()),
+                lease_duration_seconds: Some(1),
+                ..self.claim(lease.spec.as_ref())
+            };
+            Lease { spec: Some(spec), ..lease }
+        };
+        match self.lease.replace(&free(held)).await {
+            // A renewal was under way when it was told to stop, and took effect.
+            Err(error) if error.is(StatusCode::CONFLICT) => match self.ours().await? {
+                Some(lease) => self.lease.replace(&free(lease)).await.map(drop),
+                None => Ok(()),
+            },
+            outcome => outcome.map(drop),
         }
     }
 

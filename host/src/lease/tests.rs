@@ -61,6 +61,10 @@ impl Store {
             .unwrap_or_default()
     }
 
+    fn version(&self) -> u64 {
+        self.0.lock().unwrap().1
+    }
+
     fn put(&self, holder: &str) {
         let (stored, version) = &mut *self.0.lock().unwrap();
         *version += 1;
@@ -140,6 +144,30 @@ async fn a_renewal_that_took_effect_unheard_is_ours() {
     fault.set("");
     sleep(Duration::from_mins(1)).await;
     assert!(leader.is_leader());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_was_under_way_at_the_stop_does_not_keep_the_lease() {
+    let store = Store::default();
+    let (first, fault) = stand(&store, "first");
+    within(1, first.acquired()).await;
+    fault.set("deaf");
+    let version = store.version();
+    while store.version() == version {
+        sleep(Duration::from_millis(100)).await;
+    }
+    fault.set("");
+    first.release().await;
+    assert_eq!(store.holder(), "", "nobody has to wait until it ends by itself");
+
+    // What another one has taken since is its own.
+    let (second, fault) = stand(&store, "second");
+    within(5, second.acquired()).await;
+    fault.set("deaf");
+    store.put("third");
+    fault.set("");
+    second.release().await;
+    assert_eq!(store.holder(), "third");
 }
 
 #[tokio::test(start_paused = true)]
