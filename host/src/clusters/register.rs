@@ -18,7 +18,10 @@ use resource_broker_api::{
     object::Object,
 };
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::{ClusterSet, Standing, removal::Removal};
 use crate::{
@@ -71,10 +74,46 @@ pub struct Register {
 }
 
 impl Register {
-    /// Keeps the `BrokerCluster`s for as long as the process runs.
+    /// Keeps the `BrokerCluster`s, and lets go of removed clusters, for as long as the process runs.
     pub async fn run(self) {
+        // A cluster with many objects takes its time; what is shown of the others does not wait for it.
+        tokio::join!(self.keep(), self.remove());
+    }
+
+    async fn keep(&self) {
         let mut changes = self.clusters.changes();
         let (mut counted, mut warned) = (HashMap::new(), false);
+        loop {
+            if self.leadership.is_leader()
+                && let Some(directory) = self.cache.directory()
+            {
+                if let Some(why) = directory.unkept.as_ref().filter(|_| !warned) {
+                    warned = true;
+                    tracing::warn!(
+                        why,
+                        "no BrokerClusters are kept, so that commands about clusters do nothing: apply the CRDs of this version \
+                         (resource-broker crds), and allow the broker to read and write brokerclusters in its namespace"
+                    );
+                }
+                let writes = due(&directory, &self.clusters.standings(), &Time(Timestamp::now()), &mut counted);
+                for write in writes {
+                    if let Err(error) = self.write(&write).await {
+                        if std::mem::replace(&mut warned, true) {
+                            tracing::debug!(%error, "a BrokerCluster could not be written");
+                        } else {
+                            tracing::warn!(%error, "a BrokerCluster could not be written; it is tried again");
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                        break;
+                    }
+                }
+            }
+            next(&mut changes).await;
+        }
+    }
+
+    async fn remove(&self) {
+        let mut changes = self.clusters.changes();
         let mut removal = Removal {
             clusters: self.clusters.clone(),
             cache: self.cache.clone(),
@@ -88,37 +127,13 @@ impl Register {
             if self.leadership.is_leader()
                 && let Some(directory) = self.cache.directory()
             {
-                if let Some(why) = directory.unkept.as_ref().filter(|_| !warned) {
-                    warned = true;
-                    tracing::warn!(
-                        why,
-                        "no BrokerClusters are kept, so that commands about clusters do nothing: apply the CRDs of this version \
-                         (resource-broker crds), and allow the broker to read and write brokerclusters in its namespace"
-                    );
-                }
-                let standings = self.clusters.standings();
                 for known in directory.clusters.values().filter(|known| known.spec.removed) {
-                    if let Err(error) = removal.go_on(known, standing_of(&standings, known)).await {
+                    if let Err(error) = removal.go_on(known, standing_of(&self.clusters.standings(), known)).await {
                         tracing::warn!(name = known.spec.name, %error, "a cluster cannot be let go of yet; it is tried again");
                     }
                 }
-                let writes = due(&directory, &standings, &Time(Timestamp::now()), &mut counted);
-                for write in writes {
-                    if let Err(error) = self.write(&write).await {
-                        if std::mem::replace(&mut warned, true) {
-                            tracing::debug!(%error, "a BrokerCluster could not be written");
-                        } else {
-                            tracing::warn!(%error, "a BrokerCluster could not be written; it is tried again");
-                        }
-                        tokio::time::sleep(PAUSE).await;
-                        break;
-                    }
-                }
             }
-            // The sender is with the clusters.
-            let _ = timeout(LOOK, changes.changed()).await;
-            // Several changes come together.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            next(&mut changes).await;
         }
     }
 
@@ -163,6 +178,14 @@ impl Register {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Waits until something has changed, or may have.
+async fn next(changes: &mut watch::Receiver<u64>) {
+    // The sender is with the clusters.
+    let _ = timeout(LOOK, changes.changed()).await;
+    // Several changes come together.
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// What is to be written now. `counted` is when each number of objects was written last.
