@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 const SYSTEM: &str = "resource-broker-system";
 /// Whom the manifests grant everything to, as API servers know it.
 const ACCOUNT: &str = "system:serviceaccount:resource-broker-system:resource-broker";
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize").join(name)

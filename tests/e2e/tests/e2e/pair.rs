@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// How long one thing may take: much longer than it does, since many tests share few cores.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(150);
 
 /// One consumer and one provider among the shared control planes, with what is a test's own there.
 pub(crate) struct Pair {

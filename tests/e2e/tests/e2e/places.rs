@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Resource as _, ResourceExt as _};
-use resource_broker_api::{AcceptApi, keys};
 use resource_broker_api::names::{copy_namespace, letter_copy_name};
+use resource_broker_api::{AcceptApi, keys};
 use resource_broker_harness::TestResult;
 use serde_json::{Value, json};
 
