@@ -25,10 +25,9 @@ use crate::{
     discovery::{self, DiscoveryError},
     lease::Leadership,
     planner::{
-        copy::content_digest,
-        digest,
-        plan::{Action, Guard},
-        snapshot::{Failure, Part, Target},
+        model::snapshot::{Failure, Part, Target},
+        plan::{Action, Guard, digest},
+        sync::copy::content_digest,
     },
     queue::Queue,
     report::Reporter,

@@ -37,7 +37,7 @@ use crate::{
     crds::CrdsArgs,
     kubeconfig::{Access, Place, Proxy, Reader, Source},
     migrate_command::MigrateArgs,
-    planner::{core_kinds, snapshot::Limits},
+    planner::{model::snapshot::Limits, placement::core_kinds},
     plugin_command::PluginArgs,
     quantity,
     telemetry::{Encoder, Level, LogOptions},

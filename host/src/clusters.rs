@@ -37,7 +37,7 @@ use crate::{
     fingerprint::Look,
     kubeconfig::{Digest, Found, Problem, Proxy, Reader, Reading, Source, Warning},
     metrics::Metrics,
-    planner::snapshot::Identity,
+    planner::model::snapshot::Identity,
     transport::{ClientError, Health},
 };
 

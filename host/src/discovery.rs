@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
-    planner::snapshot::Shape,
+    planner::model::snapshot::Shape,
     resource::{Resource, group_version_path},
     transport::{Cluster, RequestError, not_understood},
 };

@@ -4,7 +4,7 @@ use http::Request;
 use resource_broker_api::{keys, names::Gvk};
 use serde_json::Value;
 
-use crate::planner::snapshot::Shape;
+use crate::planner::model::snapshot::Shape;
 
 /// A kind as one cluster serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]

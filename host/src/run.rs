@@ -24,7 +24,7 @@ use crate::{
     descriptors, identity,
     lease::Leadership,
     metrics::Metrics,
-    planner::core_kinds,
+    planner::placement::core_kinds,
     plugin_command,
     plugins::{self, Board, Controller},
     queue::Queue,

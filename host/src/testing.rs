@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     cache::{Compute, Scope, StoreId, What},
     metrics::Metrics,
-    planner::snapshot::{Key, Limits},
+    planner::model::snapshot::{Key, Limits},
     transport::Cluster,
 };
 

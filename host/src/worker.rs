@@ -47,12 +47,14 @@ use crate::{
     metrics::Metrics,
     planner::{
         self,
-        configuration::to_validate,
-        offer::filters_to_validate,
+        configurations::to_validate,
+        deletion::sweep,
+        model::{
+            question::Answers,
+            snapshot::{Failure, Key, Snapshot, Target},
+        },
+        offers::filters_to_validate,
         plan::{Action, Plan, State},
-        question::Answers,
-        snapshot::{Failure, Key, Snapshot, Target},
-        sweep,
     },
     plugins::Board,
     queue::Queue,
@@ -346,7 +348,7 @@ impl Worker {
         let there = snapshot.object.clone();
         let Some(spec) = to_validate(&snapshot) else {
             self.memories.say(&key, Said::default());
-            let plan = planner::configuration::plan(&snapshot, None);
+            let plan = planner::configurations::plan(&snapshot, None);
             return self.own(&key, there.as_deref(), &plan, None, stop).await;
         };
         let Some(api) = self.plugins.api_of_configuration(target) else {
@@ -359,14 +361,14 @@ impl Worker {
         let mut said = self.memories.said(&key);
         let asked = self.plugins.validate_migration(target, &api, spec, &mut said).await;
         self.memories.say(&key, said);
-        let plan = planner::configuration::plan(&snapshot, Some(&asked.answer));
+        let plan = planner::configurations::plan(&snapshot, Some(&asked.answer));
         self.own(&key, there.as_deref(), &plan, asked.again, stop).await
     }
 
     async fn history(&self, name: &str, stop: &CancellationToken) -> Outcome {
         let (snapshot, needed) = self.cache.history_snapshot(name, self.history);
         self.begin_watches(needed);
-        let plan = planner::history::plan(&snapshot);
+        let plan = planner::migration::history::plan(&snapshot);
         self.simply(&plan, None, stop).await
     }
 
@@ -391,10 +393,10 @@ impl Worker {
             let asked = self.plugins.validate(target, &snapshot, filters, &mut said).await;
             self.memories.say(&key, said);
             again = asked.again;
-            planner::offer::plan(&snapshot, Some(&asked.answer))
+            planner::offers::plan(&snapshot, Some(&asked.answer))
         } else {
             self.memories.say(&key, Said::default());
-            planner::offer::plan(&snapshot, None)
+            planner::offers::plan(&snapshot, None)
         };
         let Outcome { went, again: after } = self.own(&key, snapshot.offer.as_deref(), &plan, again, stop).await;
         again = after;

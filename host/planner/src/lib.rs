@@ -18,45 +18,17 @@
 //! What is deliberately not here: retries and their pace (the queue's), how a write is sent (the host's), what an
 //! offer's filters mean (the sandbox's).
 
-pub mod check;
-mod chronicle;
-mod churn;
-pub mod claims;
-pub mod configuration;
-pub mod copy;
-pub mod core_kinds;
-pub mod delete;
-pub mod digest;
-mod elsewhere;
-pub mod filters;
-pub mod findings;
-mod generation;
-pub mod history;
-pub mod hold;
-pub mod identity;
-mod leave;
-pub mod migrate;
-mod mirror;
-pub mod offer;
-pub mod owned;
-pub mod ownership;
+pub mod configurations;
+pub mod deletion;
+pub mod migration;
+pub mod model;
+pub mod offers;
+pub mod placement;
 pub mod plan;
-mod pods;
-mod progress;
-pub mod question;
-mod reference;
-pub mod references;
-pub mod related;
-mod reroute;
-pub mod route;
-mod service;
-pub mod snapshot;
-mod stage;
-pub mod status;
-mod strangers;
-pub mod sweep;
+pub mod relocation;
+pub mod sync;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use resource_broker_api::{
     broker::{AssignmentSpec, ConsumerRef, ProviderRef},
@@ -66,15 +38,35 @@ use resource_broker_api::{
 };
 
 use crate::{
-    churn::Held,
-    delete::Why,
-    findings::{Finding, Findings},
-    hold::Standing,
-    plan::{Action, Plan, State},
-    question::{Answers, Judge, Questions, Transform},
-    route::Route,
-    service::{Service, events, failure, serve, tell, without_conditions},
-    snapshot::{Key, Offer, Part, Record, Snapshot, Target, View},
+    deletion::{
+        delete::{self, Why},
+        recreated,
+    },
+    migration::migrate,
+    model::{
+        identity, ownership,
+        question::{Answers, Judge, Questions, Transform},
+        snapshot::{Key, Offer, Part, Record, Snapshot, Target, UNREAD, View},
+    },
+    placement::{
+        candidates, core_kinds, elsewhere,
+        hold::{self, Standing},
+        route::{self, Route},
+    },
+    plan::{
+        Action, Plan, State, check,
+        findings::{Finding, Findings},
+        writes,
+    },
+    relocation::{
+        churn::{self, Held},
+        reroute,
+    },
+    sync::{
+        copy, fingerprints, marks,
+        service::{self, Service, events, failure, serve, tell, without_conditions},
+        status,
+    },
 };
 
 /// What plugins have to be asked before [`plan`].
@@ -151,7 +143,7 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
         View::Absent => None,
         View::Present(record) => Some(record),
     };
-    if let Some(stopped) = record.and_then(|record| identity::stop(snapshot, record)) {
+    if let Some(stopped) = record.and_then(|record| fingerprints::stop(snapshot, record)) {
         return Ok(stopped);
     }
     let consumer = match &snapshot.consumer {
@@ -163,7 +155,7 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
     };
     Ok(match (consumer, record) {
         (None, None) => Plan::default(),
-        (None, Some(record)) if ownership::is_undecided(record) => {
+        (None, Some(record)) if recreated::is_undecided(record) => {
             let why = "the object that came back under its name is gone again, and nobody has decided about its copy";
             Plan::wait(State::Blocked, why)
         }
@@ -179,7 +171,7 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
             None => return place(snapshot, consumer, answers),
         },
         (Some(consumer), Some(record)) if record.spec.consumer.uid != consumer.uid() => {
-            ownership::recreated(snapshot, consumer, record)
+            recreated::recreated(snapshot, consumer, record)
         }
         (Some(consumer), Some(record)) if record.spec.consumer.version != snapshot.key.gvk.version => {
             other_version(snapshot, consumer, record)
@@ -188,15 +180,11 @@ fn pass(snapshot: &Snapshot, answers: &Answers) -> Result<Plan, Box<Questions>> 
             delete::take_down(snapshot, record, Why::Deleting(consumer))
         }
         (Some(consumer), Some(record)) => match ownership::other_broker(snapshot, consumer, Some(record)) {
-            Some(other) => ownership::yield_to(snapshot, consumer, record, other),
+            Some(other) => recreated::yield_to(snapshot, consumer, record, other),
             None => return keep(snapshot, consumer, record, answers),
         },
     })
 }
-
-/// How long a cluster may be unread before objects tell of it: then they are looked at again. The host counts ten
-/// seconds.
-const UNREAD: Duration = Duration::from_secs(11);
 
 /// Something has to be read first. If that does not happen soon, it is told.
 fn wait_for_cluster(why: impl Into<String>) -> Plan {
@@ -221,7 +209,7 @@ fn other_version(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Pla
     if let Some(next) = &mut spec.next {
         next.version.take_if(|version| *version == snapshot.key.gvk.version);
     }
-    plan.then([leave::update(record, spec, Vec::new())]);
+    plan.then([writes::update(record, spec, Vec::new())]);
     plan
 }
 
@@ -255,7 +243,7 @@ fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer, place: Prov
     let spec = record_spec(snapshot, consumer, place, there.map(|copy| copy.uid()));
     let token = spec.consumer.token.clone();
     let record = Action::CreateRecord { name: key.record_name(), spec: Box::new(spec) };
-    let marks = ownership::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
+    let marks = marks::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
     plan.then(std::iter::once(record).chain(marks));
     plan
 }
@@ -263,16 +251,16 @@ fn place_back(snapshot: &Snapshot, consumer: &Object, offer: &Offer, place: Prov
 fn place_at(snapshot: &Snapshot, consumer: &Object, offer: &Offer) -> Plan {
     let key = &snapshot.key;
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
-    let place = elsewhere::first_place(snapshot, offer);
+    let place = candidates::first_place(snapshot, offer);
     let target = place_of(key, &place, &offer.provider);
     let there = snapshot.view_of(&target).and_then(View::present);
     let uid =
-        there.filter(|copy| route::is_there_for(snapshot, consumer, &offer.provider, copy)).map(|copy| copy.uid());
+        there.filter(|copy| candidates::is_there_for(snapshot, consumer, &offer.provider, copy)).map(|copy| copy.uid());
     let spec = Box::new(record_spec(snapshot, consumer, place, uid));
     let token = spec.consumer.token.clone();
     let record = Action::CreateRecord { name: key.record_name(), spec };
     // The record is written, and the object claimed for this broker, before anything is created.
-    let marks = ownership::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
+    let marks = marks::mark(snapshot, consumer, token.as_deref(), &offer.provider, None);
     plan.then(std::iter::once(record).chain(marks));
     let at = copy::At { key, target: &target, uid };
     let step = copy::copy(snapshot, at, consumer, there.map(AsRef::as_ref));
@@ -336,15 +324,15 @@ fn keep(
     let Some(provider) = &record.provider() else {
         return Ok(Plan::wait(State::Blocked, format!("Assignment {} names no provider cluster", record.name)));
     };
-    if let Some(follow) = identity::follow(snapshot, record) {
+    if let Some(follow) = fingerprints::follow(snapshot, record) {
         let mut plan = Plan { state: State::Placed, ..Plan::default() };
         plan.then([follow]);
         return Ok(plan);
     }
-    if let Some(spec) = ownership::complete(snapshot, consumer, record) {
+    if let Some(spec) = marks::complete(snapshot, consumer, record) {
         // What the object is marked with has to be in the record before.
         let mut plan = Plan { state: State::Placed, ..Plan::default() };
-        plan.then([leave::update(record, spec, Vec::new())]);
+        plan.then([writes::update(record, spec, Vec::new())]);
         return Ok(plan);
     }
     let asked = &asked_offers(snapshot, consumer);
@@ -377,7 +365,7 @@ fn stay(held: Held<'_>, standing: Standing) -> Result<Plan, Box<Questions>> {
             }
             plan.then(other.map(|offer| {
                 let provider = elsewhere::stays(&record.spec.provider, &offer, None);
-                leave::update(record, AssignmentSpec { provider, ..record.spec.clone() }, Vec::new())
+                writes::update(record, AssignmentSpec { provider, ..record.spec.clone() }, Vec::new())
             }));
             let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} takes this object"));
             let service = Service { provider, accepted, frozen: false, moving: None };

@@ -6,8 +6,8 @@ use resource_broker_api::conditions::reason;
 use super::Fault;
 use crate::{
     planner::{
-        findings::Finding,
-        snapshot::{Failure, Part, Target},
+        model::snapshot::{Failure, Part, Target},
+        plan::findings::Finding,
     },
     transport::RequestError,
 };

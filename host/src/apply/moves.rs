@@ -12,8 +12,8 @@ use super::{
 use crate::{
     cache::{MirrorName, is_named},
     planner::{
+        model::snapshot::{Part, Target},
         plan::Budget,
-        snapshot::{Part, Target},
     },
     resource::Patch,
 };

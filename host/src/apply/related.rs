@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     planner::{
-        claims::{self, Withheld},
-        findings::Finding,
-        plan::{CopyRelated, Existing, Marks},
-        related,
-        snapshot::Part,
+        model::snapshot::Part,
+        plan::{CopyRelated, Existing, Marks, findings::Finding},
+        sync::{
+            claims::{self, Withheld},
+            related,
+        },
     },
     transport::RequestError,
 };

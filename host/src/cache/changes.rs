@@ -14,7 +14,7 @@ use super::{
     slim,
     store::{Change, State, Store, place},
 };
-use crate::{planner::snapshot::Target, resource::Resource};
+use crate::{planner::model::snapshot::Target, resource::Resource};
 
 /// How long a changed number of objects may stand before it is written on the offer.
 pub const COUNT_DELAY: Duration = Duration::from_secs(10);

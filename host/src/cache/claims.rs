@@ -10,9 +10,9 @@ use resource_broker_api::{
 };
 
 use super::{Cache, CopyId, Dirty, Inner, State, What, WorkKey, store::Change, store::place};
-use crate::planner::{
-    claims::{Claims, Owner},
-    related,
+use crate::planner::model::{
+    claimed::{Claims, Owner},
+    declared,
     snapshot::Target,
 };
 
@@ -68,7 +68,7 @@ struct Tenant {
 impl Inner {
     /// An object of a brokered kind changed at a provider: what it declares concerns whoever declares the same.
     pub(super) fn claims_changed(&mut self, copy: &Target, change: &Change, dirty: &mut Dirty) {
-        let sources = change.new.as_ref().map(|copy| related::sources(copy)).unwrap_or_default();
+        let sources = change.new.as_ref().map(|copy| declared::sources(copy)).unwrap_or_default();
         let sources = sources.into_iter().filter(|(gvk, ..)| self.scope.related.contains(gvk));
         let mut sources: Vec<Target> = sources
             .map(|(gvk, namespace, name)| Target::new(copy.cluster.clone(), gvk, Some(namespace), name))
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::StoreId,
-        planner::snapshot::{Key, Memory},
+        planner::model::snapshot::{Key, Memory},
         testing::{assignment, key, object, records, scope},
     };
 

@@ -13,7 +13,7 @@ use resource_broker_api::{
 };
 
 use super::{Cache, Dirty, Inner, State, What, WorkKey, indexes::key_of_record, store::Change};
-use crate::planner::snapshot::{Identity, Record};
+use crate::planner::model::snapshot::{Identity, Record};
 
 /// How Assignments name one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

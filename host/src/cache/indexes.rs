@@ -16,9 +16,9 @@ use super::{
     store::{Change, place},
 };
 use crate::planner::{
-    offer,
-    snapshot::{Key, Offer, Record, Target},
-    sweep,
+    deletion::sweep,
+    model::snapshot::{Key, Offer, Record, Target},
+    offers,
 };
 
 /// The identity of an offer.
@@ -191,9 +191,9 @@ impl Inner {
             provider: provider.clone(),
             namespace: id.1.clone(),
             name: id.2.clone(),
-            filters: known.map_or_else(|| offer::filters(new), |(had, _)| had.filters.clone()),
-            copies: offer::copies(new),
-            related_namespaces: offer::related_namespaces(new),
+            filters: known.map_or_else(|| offers::filters(new), |(had, _)| had.filters.clone()),
+            copies: offers::copies(new),
+            related_namespaces: offers::related_namespaces(new),
         });
         let same = match (&had, &offer) {
             // How it wants its copies may be what kept an object from it: a name that is taken.

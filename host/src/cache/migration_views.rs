@@ -11,7 +11,7 @@ use super::{
     store::Store,
     views::End,
 };
-use crate::planner::snapshot::{
+use crate::planner::model::snapshot::{
     ComputeView, Configuration, Key, KindView, MigrationRecord, MigrationView, MirrorView, Record, Side, View,
 };
 

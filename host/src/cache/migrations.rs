@@ -18,7 +18,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{Cache, Dirty, HeldId, Inner, StoreId, What, WorkKey, indexes::key_of_record, own, store::Change};
-use crate::planner::snapshot::{Configuration, Key, MigrationRecord, Target};
+use crate::planner::model::snapshot::{Configuration, Key, MigrationRecord, Target};
 
 /// What the annotations begin with that people give orders by.
 const ORDERS: &str = "broker.platform-mesh.io/";
@@ -355,7 +355,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        planner::snapshot::{Memory, View},
+        planner::model::snapshot::{Memory, View},
         testing::{assignment, key, object, records, scope},
     };
 

@@ -34,7 +34,7 @@ use resource_broker_api::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    planner::snapshot::{Identity, Key, Limits, Offer, Record, Target},
+    planner::model::snapshot::{Identity, Key, Limits, Offer, Record, Target},
     resource::Resource,
 };
 

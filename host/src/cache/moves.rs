@@ -12,8 +12,8 @@ use resource_broker_api::names::ClusterName;
 
 use super::{Cache, Dirty, Inner, WorkKey};
 use crate::planner::{
+    model::snapshot::{self, Key, Record},
     plan::Budget,
-    snapshot::{self, Key, Record},
 };
 
 /// How many of those that wait are looked at for one place, where those before them cannot use it. All look again by

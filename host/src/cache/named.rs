@@ -8,7 +8,7 @@ use resource_broker_api::{
 };
 
 use super::{Cache, CopyId, Inner, What, indexes::key_of_record};
-use crate::planner::snapshot::{Key, Record, Target, View};
+use crate::planner::model::snapshot::{Key, Record, Target, View};
 
 /// Every UID of a copy that a record knows.
 fn uids_of(record: &Record) -> impl Iterator<Item = &String> {
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::StoreId,
-        planner::snapshot::{Identity, Memory},
+        planner::model::snapshot::{Identity, Memory},
         testing::{assignment, key, object, records, scope},
     };
 

@@ -10,7 +10,7 @@ use resource_broker_api::names::Gvk;
 use tokio::sync::Notify;
 
 use super::{Cache, Inner, StoreId, What};
-use crate::planner::snapshot::MigrationRecord;
+use crate::planner::model::snapshot::MigrationRecord;
 
 /// The kinds that a migration's stages deploy, or have deployed.
 pub(super) fn stage_kinds(migration: &MigrationRecord) -> impl Iterator<Item = Gvk> {

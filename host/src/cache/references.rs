@@ -8,8 +8,8 @@ use resource_broker_api::{
 };
 
 use super::{Dirty, Inner, What, WorkKey, indexes::key_of_record, store::Change, views::nothing};
-use crate::planner::{
-    references::{self, Reference},
+use crate::planner::model::{
+    referred::{self, Reference},
     snapshot::{Key, Record, View},
 };
 
@@ -55,17 +55,17 @@ impl Referrers {
 impl Inner {
     /// The objects that one of a kind refers to. Empty where their kind is not watched.
     fn referred_by(&self, key: &Key, object: &Object) -> Vec<(&'static str, Key)> {
-        let Some((group, kind)) = references::referred(&key.gvk) else { return Vec::new() };
+        let Some((group, kind)) = referred::referred(&key.gvk) else { return Vec::new() };
         let Some(gvk) = self.scope.kinds.iter().find(|gvk| gvk.group == group && gvk.kind == kind) else {
             return Vec::new();
         };
         let to = |(field, name)| (field, Key { gvk: gvk.clone(), name, ..key.clone() });
-        references::names(&key.gvk, object).into_iter().map(to).collect()
+        referred::names(&key.gvk, object).into_iter().map(to).collect()
     }
 
     /// A consumer object changed: what it refers to, and what refers to it, may be able to go on.
     pub(super) fn references_changed(&mut self, key: &Key, change: &Change, dirty: &mut Dirty) {
-        if references::referred(&key.gvk).is_some() {
+        if referred::referred(&key.gvk).is_some() {
             let to = change.new.as_ref().map(|new| self.referred_by(key, new)).unwrap_or_default();
             let to: BTreeSet<Key> = to.into_iter().map(|(_, key)| any_version(&key)).collect();
             let key = any_version(key);
@@ -78,7 +78,7 @@ impl Inner {
                 }
             }
         }
-        if references::is_referred(&key.gvk) && change.old.is_some() != change.new.is_some() {
+        if referred::is_referred(&key.gvk) && change.old.is_some() != change.new.is_some() {
             self.look_at_referrers(key, dirty);
         }
     }
@@ -88,10 +88,10 @@ impl Inner {
         let place =
             |record: Option<&Record>| record.map(|record| (record.spec.provider.clone(), record.spec.next.clone()));
         let Some(key) = new.or(old).and_then(key_of_record) else { return };
-        if references::is_referred(&key.gvk) && place(old) != place(new) {
+        if referred::is_referred(&key.gvk) && place(old) != place(new) {
             self.look_at_referrers(&key, dirty);
         }
-        if references::referred(&key.gvk).is_some() && old.is_some() != new.is_some() {
+        if referred::referred(&key.gvk).is_some() && old.is_some() != new.is_some() {
             let to = self.referrers.to.get(&any_version(&key));
             to.into_iter().flatten().for_each(|key| self.look_at(key, dirty));
         }
@@ -114,7 +114,7 @@ impl Inner {
     }
 
     /// What is known of the objects around one.
-    pub(super) fn references(&self, key: &Key, consumer: &View<std::sync::Arc<Object>>) -> references::References {
+    pub(super) fn references(&self, key: &Key, consumer: &View<std::sync::Arc<Object>>) -> referred::References {
         let to = consumer.present().map(|object| self.referred_by(key, object)).unwrap_or_default();
         let to = to.into_iter().map(|(field, key)| Reference {
             field,
@@ -123,11 +123,11 @@ impl Inner {
             key,
         });
         let mut from = Vec::new();
-        if references::is_referred(&key.gvk) {
+        if referred::is_referred(&key.gvk) {
             let all = self.referrers.from.get(&any_version(key)).into_iter().flatten();
             from.extend(all.filter_map(|key| self.recorded_key(key)));
         }
-        references::References { to: to.collect(), from }
+        referred::References { to: to.collect(), from }
     }
 
     fn in_any_version(&self, key: &Key) -> View<()> {

@@ -17,11 +17,11 @@ use super::{
     views::{End, nothing},
 };
 use crate::planner::{
-    configuration::ConfigurationSnapshot,
-    history::HistorySnapshot,
-    offer::{Denied, OfferSnapshot, Served},
-    snapshot::{Key, Memory, Seat, Snapshot, Target, View},
-    sweep::{SweepSnapshot, claim},
+    configurations::ConfigurationSnapshot,
+    deletion::sweep::{SweepSnapshot, claim},
+    migration::history::HistorySnapshot,
+    model::snapshot::{Key, Memory, Seat, Snapshot, Target, View},
+    offers::{Denied, OfferSnapshot, Served},
 };
 
 fn now() -> Time {

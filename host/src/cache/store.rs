@@ -9,7 +9,7 @@ use std::{
 use resource_broker_api::object::Object;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{planner::snapshot::View, resource::Resource};
+use crate::{planner::model::snapshot::View, resource::Resource};
 
 /// How long a cache may be unread before that is told on objects: start-up is no failure.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -162,7 +162,7 @@ fn copies_are_seen_wherever_the_record_or_an_offer_has_them() {
     let dirty = cache.seen(&kind("provider#r", "v1"), there(&lost, 4));
     let stray = Target::new(r.clone(), key.gvk.clone(), lost.0.clone(), lost.1.clone());
     assert!(dirty.now.contains(&WorkKey::Copy(stray.clone())), "{dirty:?}");
-    let (snapshot, _) = cache.snapshot(&key, crate::planner::snapshot::Memory::default());
+    let (snapshot, _) = cache.snapshot(&key, crate::planner::model::snapshot::Memory::default());
     let uid = |target: &Target| snapshot.view_of(target).and_then(|view| Some(view.present()?.uid().to_owned()));
     assert_eq!(uid(&stray).as_deref(), Some("uid-4"));
     assert_eq!(uid(&key.copy_at(&r)), None, "nothing is where copies are by default");
@@ -221,7 +221,7 @@ fn what_becomes_of_a_peering_concerns_its_networks() {
     let (What::Kind(of_networks), What::Kind(of_peerings)) = (&networks.what, &peerings.what) else { unreachable!() };
     let network = Key { gvk: of_networks.clone(), ..key("a") };
     let link = Key { gvk: of_peerings.clone(), ..key("link") };
-    let referrers = || cache.snapshot(&network, crate::planner::snapshot::Memory::default()).0.references.from;
+    let referrers = || cache.snapshot(&network, crate::planner::model::snapshot::Memory::default()).0.references.from;
     cache.seen(&networks, order("a", 2));
     cache.seen(&records(), assignment(&network, 3, "p", None));
     cache.seen(&peerings, peering(4, "a", "b"));

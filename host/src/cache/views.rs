@@ -11,10 +11,12 @@ use tokio::time::Instant;
 
 use super::{Inner, State, StoreId, What, store::place};
 use crate::planner::{
-    claims::Claims,
-    offer::Served,
-    related,
-    snapshot::{Key, Location, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
+    model::{
+        claimed::Claims,
+        declared,
+        snapshot::{Key, Location, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
+    },
+    offers::Served,
 };
 
 /// How long a count of vanished objects holds.
@@ -27,7 +29,7 @@ pub(super) struct End {
     pub(super) provider: ClusterName,
     /// The copy itself.
     pub(super) copy: Target,
-    pub(super) declared: Vec<related::Declared>,
+    pub(super) declared: Vec<declared::Declared>,
 }
 
 impl End {
@@ -37,7 +39,7 @@ impl End {
     }
 
     /// Where one of them is.
-    pub(super) fn source(&self, one: &related::Declared) -> Target {
+    pub(super) fn source(&self, one: &declared::Declared) -> Target {
         Target::new(self.provider.clone(), one.gvk.clone(), Some(one.namespace.clone()), one.name.clone())
     }
 
@@ -177,7 +179,7 @@ impl Inner {
         let gvk = seat.version.map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
         let view = self.view(&provider, What::Kind(gvk.clone()), seat.namespace, seat.name);
         let there = view.present()?;
-        let declared = related::declared(there, key).into_iter().take(related::MOST + 1).collect();
+        let declared = declared::declared(there, key).into_iter().take(declared::MOST + 1).collect();
         let copy = Target::new(provider.clone(), gvk, there.meta.namespace.clone(), there.name().to_owned());
         Some(End { provider, copy, declared })
     }
@@ -209,7 +211,7 @@ impl Inner {
     }
 
     /// A related resource at the provider. Where its kind may be copied and is not watched yet, that is needed.
-    pub(super) fn source(&self, end: &End, declared: &related::Declared, needed: &mut Vec<StoreId>) -> Watched {
+    pub(super) fn source(&self, end: &End, declared: &declared::Declared, needed: &mut Vec<StoreId>) -> Watched {
         let source = StoreId { cluster: end.provider.clone(), what: What::Sources(declared.gvk.clone()) };
         let allowed = self.scope.related.contains(&declared.gvk);
         if allowed && !self.stores.contains_key(&source) && !needed.contains(&source) {
@@ -219,7 +221,7 @@ impl Inner {
     }
 
     /// What copies at the provider have to do with a related resource there.
-    pub(super) fn claims_on(&self, end: &End, declared: &related::Declared, source: &Watched) -> Claims {
+    pub(super) fn claims_on(&self, end: &End, declared: &declared::Declared, source: &Watched) -> Claims {
         let there = match source {
             Watched::View(view) => view.present().map(AsRef::as_ref),
             Watched::Unwatchable => None,

@@ -15,7 +15,7 @@ use resource_broker_api::{
 use crate::{
     cache::Directory,
     fingerprint::{Look, is_own_text},
-    planner::snapshot::Identity,
+    planner::model::snapshot::Identity,
 };
 
 /// What is known of a cluster that a kubeconfig names.

@@ -28,8 +28,8 @@ use crate::{
     cache::{Cache, Directory, WorkKey, own},
     lease::Leadership,
     planner::{
-        findings::{Finding, condition},
-        snapshot::Target,
+        model::snapshot::Target,
+        plan::findings::{Finding, condition},
     },
     queue::Queue,
     resource::Patch,

@@ -19,10 +19,8 @@ use crate::{
     cache::own,
     metrics::Metrics,
     planner::{
-        digest,
-        findings::clip,
-        plan::{About, Action, Event},
-        snapshot::Target,
+        model::snapshot::Target,
+        plan::{About, Action, Event, digest, text::clip},
     },
 };
 

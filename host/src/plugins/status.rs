@@ -14,7 +14,7 @@ use super::{
     serving::{Share, Slot},
     spec,
 };
-use crate::planner::findings::{Finding, condition};
+use crate::planner::plan::findings::{Finding, condition};
 
 /// How many digits of a digest people are shown.
 const SHORT: usize = 12;

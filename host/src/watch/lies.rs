@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cache::own,
-    planner::snapshot,
+    planner::model::snapshot,
     testing::{records, scope},
 };
 

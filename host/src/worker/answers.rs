@@ -16,9 +16,11 @@ use crate::{
     cache::Cache,
     metrics::Metrics,
     planner::{
-        offer::OfferSnapshot,
-        question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
-        snapshot::{Key, Offer, Snapshot, Target},
+        model::{
+            question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
+            snapshot::{Key, Offer, Snapshot, Target},
+        },
+        offers::OfferSnapshot,
     },
     plugins::Board,
 };

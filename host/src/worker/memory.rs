@@ -19,8 +19,8 @@ use crate::{
     cache::WorkKey,
     metrics::Metrics,
     planner::{
+        model::snapshot::{Applied, Failure, Key, Memory, Part, RefusedCopy, Snapshot, Target, Written},
         plan::{Action, Plan, State},
-        snapshot::{Applied, Failure, Key, Memory, Part, RefusedCopy, Snapshot, Target, Written},
     },
 };
 

@@ -111,7 +111,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::{planner::snapshot::Target, testing};
+    use crate::{planner::model::snapshot::Target, testing};
 
     /// One key of each kind.
     fn keys() -> [WorkKey; 5] {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     clusters::ClusterSet,
-    planner::question::PodsOf,
+    planner::model::question::PodsOf,
     resource::{METADATA_LIST, Resource, encode},
     transport::RequestError,
 };

@@ -8,9 +8,11 @@ use tokio::time::Instant;
 
 use super::answers::{Asked, Failed, Plugins, Said, SaidOfTemplate, failed, settle};
 use crate::planner::{
-    findings::clip,
-    question::{Endpoint, Manifest, MigrationContext, Outcome, PluginFailure, Stage, Template, TemplateAsk},
-    snapshot::{Key, Target},
+    model::{
+        question::{Endpoint, Manifest, MigrationContext, Outcome, PluginFailure, Stage, Template, TemplateAsk},
+        snapshot::{Key, Target},
+    },
+    plan::text::clip,
 };
 
 /// The most of a component's words about one stage, in bytes.

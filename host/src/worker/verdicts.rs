@@ -11,7 +11,7 @@ use resource_broker_sandbox::ApiName;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::planner::{question::Verdict, snapshot::Offer};
+use crate::planner::model::{question::Verdict, snapshot::Offer};
 
 /// Filters of fewer bytes are asked about every time.
 pub(super) const WORTH_IT: usize = 4 << 10;

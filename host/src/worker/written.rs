@@ -13,8 +13,8 @@ use crate::{
     apply::{Fault, Learned},
     cache::WorkKey,
     planner::{
-        offer::Denied,
-        snapshot::{Applied, Failure, Part},
+        model::snapshot::{Applied, Failure, Part},
+        offers::Denied,
     },
 };
 
@@ -124,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{planner::snapshot::Target, testing::object};
+    use crate::{planner::model::snapshot::Target, testing::object};
 
     fn key() -> WorkKey {
         let provider = ClusterName::new(Role::Provider, "p");

@@ -10,10 +10,15 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
-    claims::{Claims, Owner, Withheld, contested},
+    model::{
+        claimed::{Claims, Owner},
+        snapshot::Target,
+    },
     plan::{CopyRelated, DeclaredBy, Existing, Marks},
-    related::{is_of, may_replace, may_take_away},
-    snapshot::Target,
+    sync::{
+        claims::{Withheld, contested},
+        related::{is_of, may_replace, may_take_away},
+    },
 };
 use serde_json::{Value, json};
 

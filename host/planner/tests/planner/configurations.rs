@@ -6,11 +6,10 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role},
 };
 use resource_broker_planner::{
-    configuration::{self, ConfigurationSnapshot, to_validate},
-    offer::Denied,
+    configurations::{self, ConfigurationSnapshot, to_validate},
+    model::{question::PluginFailure, snapshot::Target},
+    offers::Denied,
     plan::Action,
-    question::PluginFailure,
-    snapshot::Target,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -85,7 +84,7 @@ fn stood(mut document: Value, case: Option<&Value>) -> Value {
     let Some(case) = case else { return document };
     let case: Case = serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("stood: {error}"));
     let snapshot = case.snapshot(Some(&document), time("2026-01-02T03:03:05Z"));
-    let plan = configuration::plan(&snapshot, case.answer().as_ref());
+    let plan = configurations::plan(&snapshot, case.answer().as_ref());
     let put = plan.actions().find_map(|action| match action {
         Action::PutStatus { status, .. } => Some(status.clone()),
         _ => None,
@@ -114,5 +113,5 @@ pub(crate) fn planned(text: &str) -> String {
     let asked = to_validate(&snapshot);
     let answer = asked.as_ref().and_then(|_| case.answer());
     let asked = asked.map(|spec| format!("ask: does this make sense? {spec}\n")).unwrap_or_default();
-    format!("{asked}{}", render::plan(&configuration::plan(&snapshot, answer.as_ref()), &snapshot.now))
+    format!("{asked}{}", render::plan(&configurations::plan(&snapshot, answer.as_ref()), &snapshot.now))
 }

@@ -8,7 +8,7 @@ use resource_broker_api::{
     keys,
     names::Gvk,
 };
-use resource_broker_planner::{history, plan::Action, snapshot::Memory};
+use resource_broker_planner::{migration::history, model::snapshot::Memory, plan::Action};
 use serde_json::Value;
 
 use crate::{

@@ -10,11 +10,9 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
-    findings::clip,
-    plan::{Action, CopyRelated, DeclaredBy, Existing, Marks},
-    question::Verdict,
-    related::{MOST, document, may_replace},
-    snapshot::Target,
+    model::{declared::MOST, question::Verdict, snapshot::Target},
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Marks, text::clip},
+    sync::related::{document, may_replace},
 };
 use serde_json::{Value, json};
 

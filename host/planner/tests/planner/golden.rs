@@ -14,7 +14,7 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use resource_broker_planner::{check, history, plan};
+use resource_broker_planner::{migration::history, plan, plan::check};
 
 use crate::{configurations, offers, render, script, sweeps};
 

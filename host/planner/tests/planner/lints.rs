@@ -9,10 +9,11 @@ use resource_broker_api::{
     names::Gvk,
 };
 use resource_broker_planner::{
-    check::problems,
-    plan::{Action, CopyRelated, DeclaredBy, Existing, Guard, Marks, Plan},
-    question::Verdict,
-    snapshot::{Snapshot, Target, View},
+    model::{
+        question::Verdict,
+        snapshot::{Snapshot, Target, View},
+    },
+    plan::{Action, CopyRelated, DeclaredBy, Existing, Guard, Marks, Plan, check::problems},
 };
 use serde_json::json;
 

@@ -10,10 +10,12 @@ use resource_broker_api::{
     names::Gvk,
 };
 use resource_broker_planner::{
-    history,
+    migration::history,
+    model::{
+        question::Verdict,
+        snapshot::{Memory, View},
+    },
     plan::Action,
-    question::Verdict,
-    snapshot::{Memory, View},
 };
 
 use crate::{

@@ -10,7 +10,7 @@ use resource_broker_api::{
     keys,
     names::ClusterName,
 };
-use resource_broker_planner::{
+use resource_broker_planner::model::{
     question::Verdict,
     snapshot::{Configuration, Record},
 };

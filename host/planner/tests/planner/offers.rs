@@ -8,11 +8,13 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role},
 };
 use resource_broker_planner::{
-    filters::MAX_FILTERS,
-    offer::{self, Denied, OfferSnapshot, Served, filters_to_validate},
+    model::{
+        filters::MAX_FILTERS,
+        question::PluginFailure,
+        snapshot::{Applied, Target},
+    },
+    offers::{self, Denied, OfferSnapshot, Served, filters_to_validate},
     plan::Action,
-    question::PluginFailure,
-    snapshot::{Applied, Target},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -105,7 +107,7 @@ fn stood(mut document: Value, case: Option<&Value>) -> Value {
     let Some(case) = case else { return document };
     let case: Case = serde_json::from_value(case.clone()).unwrap_or_else(|error| panic!("stood: {error}"));
     let snapshot = case.snapshot(Some(&document), time("2026-01-02T03:03:05Z"));
-    let plan = offer::plan(&snapshot, case.answer().as_ref());
+    let plan = offers::plan(&snapshot, case.answer().as_ref());
     let put = plan.actions().find_map(|action| match action {
         Action::OfferStatus { status, .. } => Some(status.clone()),
         _ => None,
@@ -132,7 +134,7 @@ pub(crate) fn planned(text: &str) -> String {
     let mut snapshot = case.snapshot(document.as_ref(), time("2026-01-02T03:04:05Z"));
     let asked = filters_to_validate(&snapshot);
     if let Some((times, ago)) = case.contested {
-        let plan = offer::plan(&snapshot, asked.as_ref().and_then(|_| case.answer()).as_ref());
+        let plan = offers::plan(&snapshot, asked.as_ref().and_then(|_| case.answer()).as_ref());
         let asked = plan.actions().find_map(|action| match action {
             Action::OfferStatus { asked, .. } => Some(asked.clone()),
             _ => None,
@@ -142,7 +144,7 @@ pub(crate) fn planned(text: &str) -> String {
     }
     let answer = asked.as_ref().and_then(|_| case.answer());
     let asked = asked.map(|filters| format!("ask: do these make sense? {}\n", filters.join(" "))).unwrap_or_default();
-    format!("{asked}{}", render::plan(&offer::plan(&snapshot, answer.as_ref()), &snapshot.now))
+    format!("{asked}{}", render::plan(&offers::plan(&snapshot, answer.as_ref()), &snapshot.now))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use resource_broker_api::names::ClusterName;
-use resource_broker_planner::{plan::Action, question::Verdict};
+use resource_broker_planner::{model::question::Verdict, plan::Action};
 
 use crate::world::{World, provider};
 

@@ -8,10 +8,15 @@ use resource_broker_api::{
     names::{ClusterName, Gvk},
 };
 use resource_broker_planner::{
-    ask, check, copy, owned, ownership, plan,
-    plan::{Action, Guard, Plan},
-    question::Verdict,
-    snapshot::{Failure, Part, Snapshot},
+    ask,
+    deletion::recreated,
+    model::{
+        question::Verdict,
+        snapshot::{Failure, Part, Snapshot},
+    },
+    plan,
+    plan::{Action, Guard, Plan, check},
+    sync::{copy, owned},
 };
 use serde_json::{Value, json};
 
@@ -229,7 +234,7 @@ fn happen(world: &mut World, happening: &Happening, before: Option<&Plan>) {
         ReadAll => read_all(world),
         Filter(how) => world.filter = plugin(*how),
         Transformer(how) => world.transformer = plugin(*how),
-        Restart => world.memory = resource_broker_planner::snapshot::Memory::default(),
+        Restart => world.memory = resource_broker_planner::model::snapshot::Memory::default(),
         ClaimCopy(number) if world.object.is_some() => world.copy_of_another_broker(&at(*number)),
         LoseRecord => world.record = None,
         OtherVersion => {
@@ -245,7 +250,7 @@ fn happen(world: &mut World, happening: &Happening, before: Option<&Plan>) {
         PartOfPass(steps) => {
             let plan = world.plan();
             world.carry_out(&plan, usize::from(*steps));
-            world.memory = resource_broker_planner::snapshot::Memory::default();
+            world.memory = resource_broker_planner::model::snapshot::Memory::default();
         }
         StalePass => {
             if let Some(plan) = before {
@@ -359,7 +364,7 @@ pub(crate) fn live_copies(world: &World) -> Vec<&ClusterName> {
 fn decide(world: &mut World) {
     let is_there = world.object.is_some();
     let even = world.now.as_second() % 2 == 0;
-    if let Some(record) = world.record.as_mut().filter(|record| ownership::is_undecided(record)) {
+    if let Some(record) = world.record.as_mut().filter(|record| recreated::is_undecided(record)) {
         record.recreated = Some(if is_there && even { "take-over" } else { "start-anew" }.into());
     }
 }

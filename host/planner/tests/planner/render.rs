@@ -2,9 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use resource_broker_planner::{
+    model::{
+        question::{Questions, Template, TemplateAsk},
+        snapshot::{Snapshot, Target},
+    },
     plan::{About, Action, Budget, CopyRelated, Existing, Guard, Marks, Plan},
-    question::{Questions, Template, TemplateAsk},
-    snapshot::{Snapshot, Target},
 };
 use serde_json::Value;
 
@@ -63,7 +65,7 @@ fn template(template: &Template) -> String {
             format!("how does stage {stage} stand? [{}]", deployed.join(", "))
         }
     };
-    let mirrors = |end: &resource_broker_planner::question::Endpoint| {
+    let mirrors = |end: &resource_broker_planner::model::question::Endpoint| {
         let mirrors: Vec<String> =
             end.related.iter().map(|mirror| format!(" {}={}", mirror.key, mirror.name)).collect();
         mirrors.concat()

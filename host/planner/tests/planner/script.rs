@@ -8,8 +8,8 @@ use resource_broker_api::{
     keys,
     names::{ClusterName, Gvk},
 };
-use resource_broker_planner::{
-    claims::Owner,
+use resource_broker_planner::model::{
+    claimed::Owner,
     question::Verdict,
     snapshot::{Configuration, Failure, Memory, Part, Record, Shape, Target},
 };

@@ -9,9 +9,11 @@ use resource_broker_api::{
     keys,
 };
 use resource_broker_planner::{
-    question::Verdict,
-    snapshot::{Key, MigrationRecord, Record, View},
-    sweep::{self, SweepSnapshot},
+    deletion::sweep::{self, SweepSnapshot},
+    model::{
+        question::Verdict,
+        snapshot::{Key, MigrationRecord, Record, View},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use resource_broker_api::conditions::{ACCEPTED, FAILED, PROGRESSING, SYNCED, reason};
-use resource_broker_planner::status::conditions_of;
+use resource_broker_planner::plan::findings::conditions_of;
 
 use crate::{
     script,

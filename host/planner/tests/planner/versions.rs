@@ -5,7 +5,7 @@ use std::{mem, time::Duration};
 
 use proptest::prelude::*;
 use resource_broker_api::names::ClusterName;
-use resource_broker_planner::{
+use resource_broker_planner::model::{
     question::Verdict,
     snapshot::{Configuration, Memory},
 };

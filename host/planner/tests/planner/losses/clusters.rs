@@ -10,8 +10,8 @@ use resource_broker_api::broker::AssignmentSpec;
 use resource_broker_api::conditions::{ACCEPTED, SYNCED, reason};
 use resource_broker_api::keys;
 use resource_broker_api::names::ClusterName;
+use resource_broker_planner::model::snapshot::{Identity, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
-use resource_broker_planner::snapshot::{Identity, Snapshot, View};
 
 fn is(fingerprint: &str) -> Identity {
     Identity { fingerprint: Some(fingerprint.into()), ..Identity::default() }

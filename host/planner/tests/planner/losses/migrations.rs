@@ -10,9 +10,9 @@ use resource_broker_api::broker::MigrationState;
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
-use resource_broker_planner::history;
+use resource_broker_planner::migration::history;
+use resource_broker_planner::model::snapshot::{KindView, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
-use resource_broker_planner::snapshot::{KindView, Snapshot, View};
 use serde_json::json;
 use std::time::Duration;
 

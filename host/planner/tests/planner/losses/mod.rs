@@ -10,8 +10,8 @@ mod versions;
 use crate::mishaps::{AT_ANNA, CHANGED, HANDED_OVER, SERVED, STAGES, has_live_copy, run};
 use crate::world::{World, provider};
 use resource_broker_api::broker::{AssignmentSpec, PreviousRef};
+use resource_broker_planner::model::snapshot::{MigrationRecord, Record, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
-use resource_broker_planner::snapshot::{MigrationRecord, Record, Snapshot, View};
 
 /// The first stage has begun, and its Job runs.
 const RUNNING: &str = "- settle\n";

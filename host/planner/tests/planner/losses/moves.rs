@@ -6,10 +6,10 @@ use crate::world::{THEIR_FINALIZER, Unread, provider};
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
+use resource_broker_planner::model::question::PluginFailure;
+use resource_broker_planner::model::snapshot::{Failure, Part, Snapshot, View, Watched};
 use resource_broker_planner::plan;
 use resource_broker_planner::plan::{Action, Guard};
-use resource_broker_planner::question::PluginFailure;
-use resource_broker_planner::snapshot::{Failure, Part, Snapshot, View, Watched};
 use serde_json::json;
 use std::time::Duration;
 

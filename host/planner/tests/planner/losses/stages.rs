@@ -7,10 +7,10 @@ use resource_broker_api::broker::{MigrationState, StageState};
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
+use resource_broker_planner::model::question::Outcome;
+use resource_broker_planner::model::snapshot::Target;
 use resource_broker_planner::plan::{Action, CopyRelated, DeclaredBy, Existing, Marks};
-use resource_broker_planner::question::Outcome;
-use resource_broker_planner::snapshot::Target;
-use resource_broker_planner::{migrate, plan, related};
+use resource_broker_planner::{migration::migrate, plan, sync::related};
 use serde_json::json;
 use std::time::Duration;
 

@@ -3,9 +3,9 @@
 use super::{TO_ANOTHER_VERSION, left_at_carla, planned, recorded, spec, unread, with_record};
 use crate::mishaps::{CHANGED, SERVED, has_live_copy, run};
 use crate::world::{object, provider};
+use resource_broker_planner::model::question::Verdict;
+use resource_broker_planner::model::snapshot::{ProviderView, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
-use resource_broker_planner::question::Verdict;
-use resource_broker_planner::snapshot::{ProviderView, Snapshot, View};
 use serde_json::json;
 use std::time::Duration;
 

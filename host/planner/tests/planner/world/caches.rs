@@ -13,14 +13,17 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
-    ask, plan,
-    question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
-    references::{self, Reference, References},
-    related,
-    snapshot::{
-        Key, Location, MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target, VersionView,
-        View, Watched,
+    ask,
+    model::{
+        declared,
+        question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
+        referred::{self, Reference, References},
+        snapshot::{
+            Key, Location, MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target,
+            VersionView, View, Watched,
+        },
     },
+    plan,
 };
 use serde_json::{Map, Value, json};
 
@@ -107,19 +110,19 @@ impl World {
             memory: self.memory.clone(),
         };
         if let (Some(at), Some(copy)) = (&assigned, snapshot.copy()) {
-            snapshot.related = related::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
+            snapshot.related = declared::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
         }
         let next = self.record.as_ref().and_then(Record::next);
         if let (Some(at), Some(copy)) = (&next, snapshot.next_copy()) {
             snapshot.related_next =
-                related::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
+                declared::declared(copy, &self.key).into_iter().map(|d| self.related(at, d)).collect();
         }
         snapshot
     }
 
     fn references(&self) -> References {
         let object = self.object.as_ref().map(object);
-        let names = object.map(|object| references::names(&self.key.gvk, &object)).unwrap_or_default();
+        let names = object.map(|object| referred::names(&self.key.gvk, &object)).unwrap_or_default();
         let names = names.into_iter().filter(|_| !self.networks.is_empty());
         let to = names.map(|(field, name)| {
             let gvk = Gvk { kind: "VirtualNetwork".into(), ..self.key.gvk.clone() };
@@ -175,7 +178,7 @@ impl World {
         beside.filter(|(_, object)| object.label(keys::RELATED_TO) == Some(record.as_str())).collect()
     }
 
-    fn related(&self, at: &ClusterName, declared: related::Declared) -> RelatedView {
+    fn related(&self, at: &ClusterName, declared: declared::Declared) -> RelatedView {
         let source = (declared.gvk.clone(), declared.namespace.clone(), declared.name.clone());
         let source = self.providers.get(at).and_then(|provider| provider.sources.get(&source));
         let ours = |document: &&Value| !document["metadata"]["labels"][keys::RELATED_TO].is_null();

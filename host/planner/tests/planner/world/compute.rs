@@ -13,9 +13,9 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role},
     object::Object,
 };
-use resource_broker_planner::{
+use resource_broker_planner::model::{
+    declared,
     question::{Answers, Manifest, Outcome, PodsOf, Stage, Template, TemplateAsk},
-    related,
     snapshot::{ComputeView, KindView, MigrationRecord, MirrorView, Part, Side, Target, View, Watched},
 };
 use serde::Deserialize;
@@ -149,7 +149,7 @@ impl World {
             Some((side, self.providers.get(&at)?.copy.as_ref().map(object)?, at))
         });
         let all = copies.flat_map(|(side, copy, at)| {
-            related::declared(&copy, &self.key).into_iter().map(move |declared| (side, at.clone(), declared))
+            declared::declared(&copy, &self.key).into_iter().map(move |declared| (side, at.clone(), declared))
         });
         all.map(|(side, at, declared)| {
             let name = format!("{}{}", side.prefix(), declared.name);

@@ -25,8 +25,8 @@ use resource_broker_api::{
     names::{ClusterName, Gvk, Role, prefix_of_copy},
     object::Object,
 };
-use resource_broker_planner::{
-    claims::Claims,
+use resource_broker_planner::model::{
+    claimed::Claims,
     question::Verdict,
     snapshot::{Configuration, Identity, Key, Limits, Memory, MigrationRecord, Record, Shape},
 };

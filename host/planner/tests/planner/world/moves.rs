@@ -9,9 +9,9 @@ use resource_broker_api::{
     names::ClusterName,
 };
 use resource_broker_planner::{
-    history::{self, HistorySnapshot},
+    migration::history::{self, HistorySnapshot},
+    model::snapshot::{MigrationRecord, Record, Target, View},
     plan::{Budget, Plan},
-    snapshot::{MigrationRecord, Record, Target, View},
 };
 
 use super::{

@@ -12,12 +12,14 @@ use resource_broker_api::{
     names::{ClusterName, Role},
 };
 use resource_broker_planner::{
-    copy, digest, plan,
-    plan::Marks,
-    plan::{Action, CopyRelated, Existing, Guard, Plan, State},
-    related,
-    snapshot::{Applied, Failure, Memory, Part, Record, RefusedCopy, Snapshot, Target, View, Written},
-    sweep::{self, SweepSnapshot},
+    deletion::sweep::{self, SweepSnapshot},
+    model::{
+        ownership,
+        snapshot::{Applied, Failure, Memory, Part, Record, RefusedCopy, Snapshot, Target, View, Written},
+    },
+    plan,
+    plan::{Action, CopyRelated, Existing, Guard, Marks, Plan, State, digest},
+    sync::{copy, related},
 };
 use serde_json::{Value, json};
 
@@ -354,7 +356,7 @@ impl World {
     /// Whether a provider holds something that is marked as this object's copy.
     pub(crate) fn is_claimed_at(&self, at: &ClusterName) -> bool {
         let there = self.providers.get(at).and_then(|provider| provider.copy.as_ref());
-        there.is_some_and(|there| copy::is_claimed(&object(there), &self.key))
+        there.is_some_and(|there| ownership::is_claimed(&object(there), &self.key))
     }
 
     /// Whether it is this object's copy: by its marks, or by the record.
@@ -367,8 +369,8 @@ impl World {
             .object
             .as_ref()
             .is_some_and(|object| !object["metadata"]["annotations"][keys::PROVIDER_CLUSTER].is_null());
-        known.into_iter().any(|uid| copy::is_ours(&object(there), &self.key, uid, broker))
-            || (claimed && copy::is_claimed(&object(there), &self.key))
+        known.into_iter().any(|uid| ownership::is_ours(&object(there), &self.key, uid, broker))
+            || (claimed && ownership::is_claimed(&object(there), &self.key))
     }
 
     fn apply_copy(&mut self, target: &Target, uid: Option<&str>, body: &Value, asked: &str) -> Done {

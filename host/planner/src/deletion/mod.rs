@@ -1,0 +1,5 @@
+//! An object goes, and what is left of one that nobody records any more.
+
+pub mod delete;
+pub mod recreated;
+pub mod sweep;
