@@ -182,7 +182,7 @@ impl ClusterSet {
             connect: settings.connect,
             coordination: coordination.clone(),
             entries: BTreeMap::from([(name, Entry::coordination(&found))]),
-            seats: BTreeMap::new(),
+            placements: BTreeMap::new(),
             identities: BTreeMap::new(),
             directory: None,
             answered: 0,
@@ -366,7 +366,7 @@ struct Link {
 }
 
 /// An attached cluster.
-struct Seat {
+struct Placement {
     followed: Arc<Followed>,
     /// The kubeconfig's name for it.
     by: ClusterName,
@@ -443,7 +443,7 @@ struct Keeper {
     /// What kubeconfigs name, by what they call it.
     entries: BTreeMap<ClusterName, Entry>,
     /// What is attached, by what records call it.
-    seats: BTreeMap<ClusterName, Seat>,
+    placements: BTreeMap<ClusterName, Placement>,
     /// What was published last.
     identities: BTreeMap<ClusterName, Identity>,
     directory: Option<Arc<Directory>>,
@@ -632,7 +632,8 @@ impl Keeper {
             }
         }
         let named = |(name, entry): (&ClusterName, &Entry)| {
-            let serves = self.seats.iter().find(|(_, seat)| seat.by == *name).map(|(served, _)| served.clone());
+            let serves =
+                self.placements.iter().find(|(_, placement)| placement.by == *name).map(|(served, _)| served.clone());
             let link = entry.link.as_ref();
             let named = Named {
                 look: link.and_then(|link| link.look.clone()),
@@ -655,7 +656,7 @@ impl Keeper {
             // A receiver that is gone wants to know nothing any more.
             let _ = self.events.send(ClusterEvent::Identified(identities)).await;
         }
-        let attached = self.seat();
+        let attached = self.placement();
         self.let_clean(&directory);
         let served: BTreeSet<ClusterName> = self
             .entries
@@ -665,9 +666,10 @@ impl Keeper {
                 _ => None,
             })
             .collect();
-        let leaving: Vec<ClusterName> = self.seats.keys().filter(|name| !served.contains(*name)).cloned().collect();
+        let leaving: Vec<ClusterName> =
+            self.placements.keys().filter(|name| !served.contains(*name)).cloned().collect();
         for name in &leaving {
-            self.seats.remove(name);
+            self.placements.remove(name);
             if let Some(Verdict::Refuse(refusal)) = self.entries.get(name).map(|entry| &entry.verdict) {
                 tracing::info!(cluster = %name, why = refusal.why, "cluster detached");
             } else {
@@ -725,11 +727,11 @@ impl Keeper {
     }
 
     /// Gives every cluster that is to be attached its place; those that are new.
-    fn seat(&mut self) -> Vec<Arc<Cluster>> {
+    fn placement(&mut self) -> Vec<Arc<Cluster>> {
         let mut attached = Vec::new();
         for (by, entry) in &mut self.entries {
             let (Verdict::Serve { name, proven, .. }, Some(link)) = (&entry.verdict, &mut entry.link) else { continue };
-            match self.seats.get_mut(name) {
+            match self.placements.get_mut(name) {
                 None => {
                     if link.followed.cluster.name() != name {
                         let cluster = link.followed.cluster.under(name.clone());
@@ -739,22 +741,22 @@ impl Keeper {
                         link.number = 0;
                     }
                     tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster attached");
-                    self.seats.insert(name.clone(), Seat { followed: link.followed.clone(), by: by.clone() });
+                    self.placements.insert(name.clone(), Placement { followed: link.followed.clone(), by: by.clone() });
                     attached.push(link.followed.cluster.clone());
                 }
-                Some(seat) if seat.followed.id == link.followed.id => seat.by = by.clone(),
+                Some(placement) if placement.followed.id == link.followed.id => placement.by = by.clone(),
                 // What was there goes on until it is certain who answers with the new credentials.
                 Some(_) if !*proven || link.number == 0 => continue,
-                Some(seat) => {
-                    seat.followed.cluster.adopt(&link.followed.cluster);
-                    seat.followed.expect(link.followed.expected(), link.look.as_ref());
+                Some(placement) => {
+                    placement.followed.cluster.adopt(&link.followed.cluster);
+                    placement.followed.expect(link.followed.expected(), link.look.as_ref());
                     if link.followed.cluster.name() != name {
                         self.metrics.forget_cluster(by);
                     }
-                    link.followed = seat.followed.clone();
-                    seat.by = by.clone();
+                    link.followed = placement.followed.clone();
+                    placement.by = by.clone();
                     link.number = 0;
-                    seat.followed.cluster.vouch();
+                    placement.followed.cluster.vouch();
                     tracing::info!(cluster = %name, kubeconfig = entry.origin, "cluster has new credentials");
                 }
             }
@@ -798,8 +800,11 @@ impl Keeper {
     }
 
     fn publish_clusters(&self) {
-        let mut attached: BTreeMap<ClusterName, Arc<Cluster>> =
-            self.seats.iter().map(|(name, seat)| (name.clone(), seat.followed.cluster.clone())).collect();
+        let mut attached: BTreeMap<ClusterName, Arc<Cluster>> = self
+            .placements
+            .iter()
+            .map(|(name, placement)| (name.clone(), placement.followed.cluster.clone()))
+            .collect();
         attached.insert(self.coordination.name().clone(), self.coordination.clone());
         let standings: Vec<Standing> = self
             .entries
@@ -840,16 +845,17 @@ impl Keeper {
         };
         match &entry.verdict {
             Verdict::Serve { name, fingerprint, proven, warning } => {
-                let seat = self.seats.get(name).filter(|seat| seat.by == *named);
+                let placement = self.placements.get(name).filter(|placement| placement.by == *named);
                 standing.name = name.clone();
                 standing.is_renamed = !self.is_called(name, named);
-                standing.attached = seat.is_some();
+                standing.attached = placement.is_some();
                 standing.fingerprint = fingerprint.clone().filter(|_| *proven);
                 standing.warning.clone_from(warning);
-                let is_other = |seat: &&Seat| link.is_some_and(|link| seat.followed.id != link.followed.id);
-                standing.tried = seat.filter(is_other).and(link).map(|link| link.followed.cluster.clone());
+                let is_other =
+                    |placement: &&Placement| link.is_some_and(|link| placement.followed.id != link.followed.id);
+                standing.tried = placement.filter(is_other).and(link).map(|link| link.followed.cluster.clone());
                 // The credentials that are in use, not those that are being tried.
-                standing.cluster = seat.map(|seat| seat.followed.cluster.clone()).or(standing.cluster);
+                standing.cluster = placement.map(|placement| placement.followed.cluster.clone()).or(standing.cluster);
             }
             Verdict::Refuse(Refusal { kind, why }) => standing.refused = Some((kind.reason(), why.clone())),
             Verdict::Wait => {}

@@ -48,7 +48,7 @@ use crate::{
     planner::{
         self,
         configurations::to_validate,
-        deletion::sweep,
+        deletion::orphans,
         model::{
             question::Answers,
             snapshot::{Failure, Key, Snapshot, Target},
@@ -368,7 +368,7 @@ impl Worker {
     async fn history(&self, name: &str, stop: &CancellationToken) -> Outcome {
         let (snapshot, needed) = self.cache.history_snapshot(name, self.history);
         self.begin_watches(needed);
-        let plan = planner::migration::history::plan(&snapshot);
+        let plan = planner::migration::retention::plan(&snapshot);
         self.simply(&plan, None, stop).await
     }
 
@@ -435,7 +435,7 @@ impl Worker {
         let mut snapshot = self.cache.sweep_snapshot(target);
         let uid = snapshot.copy.as_ref().map(|copy| copy.uid().to_owned()).unwrap_or_default();
         snapshot.told = self.memories.is_kept(target, &uid);
-        let plan = sweep::plan(&snapshot);
+        let plan = orphans::plan(&snapshot);
         match plan.actions().next() {
             Some(Action::Event(event)) => tracing::info!(copy = %target, reason = event.reason, "{}", event.message),
             Some(_) => tracing::info!(copy = %target, "no record names this copy, and nobody needs it; taking it away"),

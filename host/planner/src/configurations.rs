@@ -1,5 +1,5 @@
 //! A MigrationConfiguration's own condition: is it the only one for its pair, and does it make sense to the template component of
-//! its API? Needs no client.
+//! its API?
 
 use std::sync::Arc;
 

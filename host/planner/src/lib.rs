@@ -1,18 +1,24 @@
 //! The pure core: from what the caches hold of one object to what is to be done about it.
 //!
-//! A [`snapshot::Snapshot`] goes in; [`ask`] says what plugins must be asked, [`plan`] turns snapshot and answers
-//! into a [`plan::Plan`], or into further questions that follow from what was answered. There is no client, no clock, no randomness and no environment here: the time is in the
-//! snapshot and ties are broken by names, so the same snapshot gives the same plan. Nothing here is async.
+//! A [`model::snapshot::Snapshot`] goes in. [`ask`] says what plugins must be asked; [`plan`] turns snapshot and answers into a
+//! [`plan::Plan`], or into further questions that follow from what was answered. There is no client, no clock, no randomness and
+//! no environment here: the time is in the snapshot and ties are broken by names, so the same snapshot gives the same plan.
+//! Nothing here is async.
+//!
+//! The folders are layers. A file imports from its own layer and from those below it, and no files import each other in a circle;
+//! `tests/layers.rs` holds both.
 //!
 //! ```text
-//!              consumer object
-//!        no record │        │ record
-//!          route ──┘        └── hold (does its provider still take it?) ── no ── churn ── elsewhere, leave
-//!            │                    │ yes                                            │
-//!            │                    │                                              migrate ── stage, pods, mirror, chronicle
-//!            └──────── service: copy, related, status          delete ── when the object goes
-//!   offer ── an AcceptAPI's own conditions                     sweep ─── a copy that nobody's record names
-//!   configuration ── a MigrationConfiguration's                history ─ a Migration that is over
+//!   lib              which layer is called when
+//!   deletion         an object goes; orphans (copies that no record names)
+//!   relocation       to another provider: begin, hand over, abandon
+//!   migration        a relocation with stages: state machine, stage, mirrors, pods, status writer, retention
+//!   sync             an object and its copy: copy, status, related resources, managed fields
+//!   placement        route (which provider), acceptance (does it still take it), alternatives
+//!   configurations   a MigrationConfiguration's own conditions
+//!   offers           an AcceptAPI's own conditions
+//!   plan             actions, guards, conditions, Events, what must hold of any plan
+//!   model            snapshot, record, whose an object is, questions and answers
 //! ```
 //!
 //! What is deliberately not here: retries and their pace (the queue's), how a write is sent (the host's), what an
@@ -49,8 +55,8 @@ use crate::{
         snapshot::{Key, Offer, Part, Record, Snapshot, Target, UNREAD, View},
     },
     placement::{
-        candidates, core_kinds, elsewhere,
-        hold::{self, Standing},
+        acceptance::{self, Acceptance},
+        alternatives, candidates, core_kinds,
         route::{self, Route},
     },
     plan::{
@@ -59,7 +65,7 @@ use crate::{
         writes,
     },
     relocation::{
-        churn::{self, Held},
+        relocate::{self, Held},
         reroute,
     },
     sync::{
@@ -337,43 +343,43 @@ fn keep(
     }
     let asked = &asked_offers(snapshot, consumer);
     let held = Held { snapshot, consumer, record, provider, asked, answers };
-    let said = hold::said(snapshot, asked, answers, provider);
-    let standing = hold::standing(snapshot, &record.spec.provider, provider, &said);
-    let judged = match &standing {
-        Standing::Accepted(_) => Some(true),
-        Standing::Refused(_) => Some(false),
-        Standing::Unknown(..) => None,
+    let said = acceptance::said(snapshot, asked, answers, provider);
+    let acceptance = acceptance::acceptance(snapshot, &record.spec.provider, provider, &said);
+    let judged = match &acceptance {
+        Acceptance::Accepted(_) => Some(true),
+        Acceptance::Refused(_) => Some(false),
+        Acceptance::Unknown(..) => None,
     };
     let mut plan = match &record.spec.next {
-        Some(next) => churn::on_the_way(held, next, &standing)?,
-        None => stay(held, standing)?,
+        Some(next) => relocate::on_the_way(held, next, &acceptance)?,
+        None => stay(held, acceptance)?,
     };
     plan.judged.extend(judged.map(|accepts| (provider.clone(), accepts)));
-    Ok(churn::told(held, plan))
+    Ok(relocate::told(held, plan))
 }
 
 /// An object that is not on its way anywhere.
-fn stay(held: Held<'_>, standing: Standing) -> Result<Plan, Box<Questions>> {
+fn stay(held: Held<'_>, acceptance: Acceptance) -> Result<Plan, Box<Questions>> {
     let Held { snapshot, consumer, record, provider, answers, .. } = held;
     let mut plan = Plan::default();
     plan.then(migrate::settle(snapshot, record));
     let is_read = snapshot.providers.get(provider).is_some_and(|view| view.copy.is_known());
-    let mut served = match standing {
-        Standing::Accepted(other) => {
+    let mut served = match acceptance {
+        Acceptance::Accepted(other) => {
             if let Some(elsewhere) = reroute::reroute(held)? {
                 return Ok(elsewhere);
             }
             plan.then(other.map(|offer| {
-                let provider = elsewhere::stays(&record.spec.provider, &offer, None);
+                let provider = alternatives::stays(&record.spec.provider, &offer, None);
                 writes::update(record, AssignmentSpec { provider, ..record.spec.clone() }, Vec::new())
             }));
             let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} takes this object"));
             let service = Service { provider, accepted, frozen: false, moving: None };
             return Ok(serve(snapshot, consumer, record, service, answers, plan));
         }
-        Standing::Refused(refusal) => churn::refused(held, &refusal)?,
-        Standing::Unknown(Some(accepted), _) if is_read => held.freeze(accepted, Plan::default()),
-        Standing::Unknown(finding, why) => {
+        Acceptance::Refused(refusal) => relocate::refused(held, &refusal)?,
+        Acceptance::Unknown(Some(accepted), _) if is_read => held.freeze(accepted, Plan::default()),
+        Acceptance::Unknown(finding, why) => {
             let mut waiting = wait_for_cluster(why);
             if let Some(finding) = finding {
                 let accepted = Finding::yes(reason::ACCEPTED, format!("{provider} has this object"));

@@ -1,4 +1,4 @@
-//! An AcceptAPI's own conditions: does the offer make sense, and how many objects does it hold? Needs no client.
+//! An AcceptAPI's own conditions: does the offer make sense, and how many objects does it hold?
 
 use std::{sync::Arc, time::Duration};
 

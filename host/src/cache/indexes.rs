@@ -16,7 +16,7 @@ use super::{
     store::{Change, place},
 };
 use crate::planner::{
-    deletion::sweep,
+    deletion::orphans,
     model::snapshot::{Key, Offer, Record, Target},
     offers,
 };
@@ -266,7 +266,7 @@ impl Inner {
         for key in self.keys_by_name(&target) {
             dirty.now.push(WorkKey::Object(self.recorded_key(&key).unwrap_or(key)));
         }
-        if sweep::claim(&target, object).is_some() {
+        if orphans::claim(&target, object).is_some() {
             dirty.now.push(WorkKey::Copy(target));
         }
     }
@@ -360,7 +360,7 @@ impl Inner {
             }
             for (_, object) in store.iter() {
                 let target = target_of(cluster, gvk, object);
-                if !self.copies.contains_key(&CopyId::of(&target)) && sweep::claim(&target, object).is_some() {
+                if !self.copies.contains_key(&CopyId::of(&target)) && orphans::claim(&target, object).is_some() {
                     dirty.now.push(WorkKey::Copy(target));
                 }
             }

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::planner::{
     configurations::ConfigurationSnapshot,
-    deletion::sweep::{SweepSnapshot, claim},
-    migration::history::HistorySnapshot,
-    model::snapshot::{Key, Memory, Seat, Snapshot, Target, View},
+    deletion::orphans::{OrphanSnapshot, claim},
+    migration::retention::RetentionSnapshot,
+    model::snapshot::{Key, Memory, Placement, Snapshot, Target, View},
     offers::{Denied, OfferSnapshot, Served},
 };
 
@@ -49,8 +49,8 @@ impl Cache {
             consumer = View::Unknown { why, failing: true };
         }
         let spec = record.present().map(|record| &record.spec);
-        let at = spec.and_then(|spec| inner.end(key, &Seat::from(&spec.provider)));
-        let next = spec.and_then(|spec| inner.end(key, &Seat::from(spec.next.as_ref()?)));
+        let at = spec.and_then(|spec| inner.end(key, &Placement::from(&spec.provider)));
+        let next = spec.and_then(|spec| inner.end(key, &Placement::from(spec.next.as_ref()?)));
         let ends = || at.iter().chain(&next);
         let declared = ends().flat_map(End::sources).chain(ends().flat_map(|end| end.targets(key)));
         inner.index_declared(key, declared.collect());
@@ -145,7 +145,7 @@ impl Cache {
     }
 
     /// All inputs of a copy that no record names. Whether people have been told of it is for whoever knows to say.
-    pub fn sweep_snapshot(&self, target: &Target) -> SweepSnapshot {
+    pub fn sweep_snapshot(&self, target: &Target) -> OrphanSnapshot {
         let inner = self.lock();
         let kind = || What::Kind(target.gvk.clone());
         let place = place(target.namespace.as_deref(), &target.name);
@@ -153,7 +153,7 @@ impl Cache {
         let key = copy.as_ref().and_then(|copy| claim(target, copy));
         let record = key.as_ref().map_or(View::Absent, |key| inner.record(&key.record_name()));
         let serving = record.present().and_then(|record| {
-            let at = record.target(&Seat::from(&record.spec.provider))?;
+            let at = record.target(&Placement::from(&record.spec.provider))?;
             let is_attached = inner.clusters.contains(&at.cluster);
             is_attached.then(|| inner.view(&at.cluster, What::Kind(at.gvk.clone()), at.namespace.as_deref(), &at.name))
         });
@@ -164,7 +164,7 @@ impl Cache {
             .filter(|key| inner.clusters.contains(&key.consumer))
             .map(|key| nothing(inner.view(&key.consumer, kind(), key.namespace.as_deref(), &key.name)));
         let (broker, target, identities) = (inner.broker.clone(), target.clone(), inner.identities.clone());
-        SweepSnapshot { identities, broker, target, copy, record, named, consumer, serving, migration, told: false }
+        OrphanSnapshot { identities, broker, target, copy, record, named, consumer, serving, migration, told: false }
     }
 
     /// All inputs of one `MigrationConfiguration`.
@@ -192,13 +192,13 @@ impl Cache {
     }
 
     /// All inputs of a Migration as history, and the watches that it needs and that have not begun.
-    pub fn history_snapshot(&self, name: &str, keep: Duration) -> (HistorySnapshot, Vec<StoreId>) {
+    pub fn history_snapshot(&self, name: &str, keep: Duration) -> (RetentionSnapshot, Vec<StoreId>) {
         let mut inner = self.lock();
         let mut needed = Vec::new();
         let migration = inner.migrations.records.get(name).cloned();
         inner.forget_lost(name);
         let of = migration.clone().or_else(|| inner.migrations.lost.get(name).cloned());
-        let snapshot = HistorySnapshot {
+        let snapshot = RetentionSnapshot {
             name: name.to_owned(),
             record: inner.record(name),
             now: now(),

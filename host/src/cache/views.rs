@@ -14,7 +14,9 @@ use crate::planner::{
     model::{
         claimed::Claims,
         declared,
-        snapshot::{Key, Location, Offer, ProviderView, Record, RelatedView, Seat, Target, VersionView, View, Watched},
+        snapshot::{
+            Key, Location, Offer, Placement, ProviderView, Record, RelatedView, Target, VersionView, View, Watched,
+        },
     },
     offers::Served,
 };
@@ -174,10 +176,10 @@ impl Inner {
     }
 
     /// The copy at a place that a record names, where it can be seen.
-    pub(super) fn end(&self, key: &Key, seat: &Seat<'_>) -> Option<End> {
-        let provider = ClusterName::parse(seat.cluster)?;
-        let gvk = seat.version.map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
-        let view = self.view(&provider, What::Kind(gvk.clone()), seat.namespace, seat.name);
+    pub(super) fn end(&self, key: &Key, placement: &Placement<'_>) -> Option<End> {
+        let provider = ClusterName::parse(placement.cluster)?;
+        let gvk = placement.version.map_or_else(|| key.gvk.clone(), |version| key.in_version(version).gvk);
+        let view = self.view(&provider, What::Kind(gvk.clone()), placement.namespace, placement.name);
         let there = view.present()?;
         let declared = declared::declared(there, key).into_iter().take(declared::MOST + 1).collect();
         let copy = Target::new(provider.clone(), gvk, there.meta.namespace.clone(), there.name().to_owned());

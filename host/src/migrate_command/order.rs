@@ -1,4 +1,4 @@
-//! What may be ordered of a migration in which state, and how it shows that an order was carried out. Needs no client.
+//! What may be ordered of a migration in which state, and how it shows that an order was carried out.
 
 use resource_broker_api::{
     broker::{Migration, MigrationState, StageState, StageStatus},

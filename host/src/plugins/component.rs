@@ -1,5 +1,5 @@
 //! From the parts in config maps to the bytes of a component: joined, unpacked within a limit, and known by their digest.
-//! Needs no client.
+//!
 
 use std::{collections::BTreeMap, fmt::Write as _, io::Read};
 

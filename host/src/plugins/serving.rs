@@ -1,4 +1,4 @@
-//! Who serves what: from all Plugins and how far each has got, to the holder of each API and role. Needs no client.
+//! Who serves what: from all Plugins and how far each has got, to the holder of each API and role.
 //!
 //! The oldest Plugin that claims an API and a role holds it, also while it has nothing to serve it with: until then its
 //! objects wait, rather than being answered by somebody that nobody chose for them.

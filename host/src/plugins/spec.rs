@@ -1,4 +1,4 @@
-//! What a Plugin asks for, in the sandbox's terms. Needs no client.
+//! What a Plugin asks for, in the sandbox's terms.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -9,7 +9,7 @@ use crate::{
     migration::migrate,
     model::{
         ownership,
-        places::places,
+        placements::places,
         snapshot::{Record, Snapshot},
     },
     plan::{

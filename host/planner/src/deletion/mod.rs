@@ -1,5 +1,5 @@
 //! An object goes, and what is left of one that nobody records any more.
 
 pub mod delete;
+pub mod orphans;
 pub mod recreated;
-pub mod sweep;

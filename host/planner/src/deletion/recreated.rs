@@ -7,7 +7,7 @@ use resource_broker_api::{conditions::reason, keys, object::Object};
 use crate::{
     deletion::delete::{self, Why},
     model::{
-        places::places,
+        placements::places,
         snapshot::{Record, Snapshot, View},
     },
     plan::{

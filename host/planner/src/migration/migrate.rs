@@ -1,5 +1,5 @@
 //! A migration: the great steps between two copies, from its first look to the cutover. What one stage does is in `stage`, what
-//! is mirrored for it in `mirror`, what comes after the end in `history`. Needs no client.
+//! is mirrored for it in `mirror`, what comes after the end in `retention`.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use serde_json::json;
 
 use crate::{
     migration::{
-        chronicle::{self, Chronicle, is_over},
-        history, mirror,
+        mirror,
         progress::{Progress, Stand},
-        stage,
+        retention, stage,
+        status_writer::{self, StatusWriter, is_over},
         under_way::{UnderWay, blocked_in, command, gvk, id_between, take_order},
     },
     model::{
         declared::{self, word},
         question::{Answers, Questions, TemplateAsk},
-        snapshot::{MigrationRecord, Record, Seat, Snapshot, View},
+        snapshot::{MigrationRecord, Placement, Record, Snapshot, View},
     },
     plan::{Action, Guard, findings::Finding},
 };
@@ -59,7 +59,7 @@ pub(crate) fn advance(
     if let Some(progress) = take_up(snapshot, consumer, record, migration, &choice) {
         return Ok(progress);
     }
-    if let Some(why) = history::elsewhere(migration, &snapshot.migration.compute) {
+    if let Some(why) = retention::elsewhere(migration, &snapshot.migration.compute) {
         return Ok(blocked(snapshot, migration, &why));
     }
     let configuration = match &choice {
@@ -153,10 +153,10 @@ fn make(
         }
         (Choice::Stages { .. } | Choice::Blocked(_), Some(other)) if other.is_deleting() => going(other),
         (Choice::Stages { .. } | Choice::Blocked(_), Some(other)) => {
-            if let Some(what) = history::left(other, &snapshot.migration.compute) {
+            if let Some(what) = retention::left(other, &snapshot.migration.compute) {
                 return Progress::wait(format!("what an earlier migration left in compute goes first: {what}"));
             }
-            let steps = vec![history::release(other).into_iter().collect(), vec![history::delete(other)]];
+            let steps = vec![retention::release(other).into_iter().collect(), vec![retention::delete(other)]];
             Progress::steps("its migration begins", steps)
         }
     }
@@ -181,7 +181,7 @@ fn take_up(
     migration: &MigrationRecord,
     choice: &Choice,
 ) -> Option<Progress> {
-    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    let mut writer = StatusWriter::of(migration, &snapshot.now);
     let ordered = |order: &str| migration.orders.get(order).is_some_and(|value| value != "false");
     let generation = consumer.meta.generation;
     let is_new = matches!(migration.status.state, None | Some(MigrationState::New));
@@ -190,7 +190,7 @@ fn take_up(
         return None;
     }
     if is_new {
-        let status = chronicle.status();
+        let status = writer.status();
         status.id = Some(id(record));
         status.object_generation = generation;
         status.compute_namespace = Some(snapshot.migration.compute.namespace.clone());
@@ -198,19 +198,19 @@ fn take_up(
             status.configuration.clone_from(name);
         }
         let message = format!("from {} to {}", migration.spec.from.cluster_name, migration.spec.to.cluster_name);
-        return Some(Progress::act("its migration begins", chronicle.reach(MigrationState::Pending, &message).write()));
+        return Some(Progress::act("its migration begins", writer.reach(MigrationState::Pending, &message).write()));
     }
     if let Choice::Stages { name, .. } = choice
         && migration.status.configuration != *name
     {
-        chronicle.status().configuration.clone_from(name);
-        return Some(Progress::act("which configuration its stages are from is written down", chronicle.write()));
+        writer.status().configuration.clone_from(name);
+        return Some(Progress::act("which configuration its stages are from is written down", writer.write()));
     }
-    if let Some((_, why)) = chronicle::failure(&migration.status) {
+    if let Some((_, why)) = status_writer::failure(&migration.status) {
         if !ordered(keys::MIGRATION_RETRY) {
             return Some(Progress::wait(format!("its migration failed: {why}")).shown_as(Stand::Failed));
         }
-        let steps = vec![stage::retry(chronicle), vec![take_order(migration, keys::MIGRATION_RETRY)]];
+        let steps = vec![stage::retry(writer), vec![take_order(migration, keys::MIGRATION_RETRY)]];
         return Some(Progress::steps("its migration is tried again", steps));
     }
     // An order that came when it was not needed any more.
@@ -222,7 +222,7 @@ fn take_up(
 pub(crate) fn rollback(snapshot: &Snapshot, consumer: &Object, record: &Record) -> Option<Progress> {
     let migration = snapshot.migration.object.present().filter(|it| Some(&it.spec) == spec(record).as_ref())?;
     let generation = consumer.meta.generation;
-    if let Some((why, message)) = chronicle::failure(&migration.status).filter(|_| is_over(&migration.status)) {
+    if let Some((why, message)) = status_writer::failure(&migration.status).filter(|_| is_over(&migration.status)) {
         let is_this = why == reason::ROLLED_BACK && migration.status.object_generation == generation;
         return is_this.then(|| Progress::RollBack(message.to_owned()));
     }
@@ -230,10 +230,10 @@ pub(crate) fn rollback(snapshot: &Snapshot, consumer: &Object, record: &Record) 
     if !ordered || !goes_on(migration) {
         return None;
     }
-    let mut chronicle = Chronicle::of(migration, &snapshot.now);
-    chronicle.status().object_generation = generation;
+    let mut writer = StatusWriter::of(migration, &snapshot.now);
+    writer.status().object_generation = generation;
     let message = format!("{} serves on, as was ordered", migration.spec.from.cluster_name);
-    let write = chronicle.fail(reason::ROLLED_BACK, &message).write();
+    let write = writer.fail(reason::ROLLED_BACK, &message).write();
     let steps = vec![write, vec![take_order(migration, keys::MIGRATION_ROLLBACK)]];
     Some(Progress::steps(message, steps))
 }
@@ -274,11 +274,9 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
     };
     let progress = if stages.is_empty() && !has_begun {
         let message = "there are no stages; the new copy takes over when it is ready";
-        let mut chronicle = under_way.chronicle();
-        chronicle
-            .reach(MigrationState::CutoverInProgress, message)
-            .progressing(&Finding::yes(reason::CUTOVER, message));
-        Progress::act(message, chronicle.write())
+        let mut writer = under_way.writer();
+        writer.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        Progress::act(message, writer.write())
     } else {
         stage::advance(under_way, stages)?
     };
@@ -287,13 +285,13 @@ fn go_on(under_way: UnderWay<'_>) -> Result<Progress, Box<Questions>> {
 
 /// Something that is not the broker's to mend is in the way of a migration.
 fn blocked(snapshot: &Snapshot, migration: &MigrationRecord, why: &str) -> Progress {
-    blocked_in(Chronicle::of(migration, &snapshot.now), why)
+    blocked_in(StatusWriter::of(migration, &snapshot.now), why)
 }
 
 /// The migration that belongs to the record's move.
 fn spec(record: &Record) -> Option<MigrationSpec> {
-    let end = |seat: Seat<'_>| {
-        let target = record.target(&seat)?;
+    let end = |placement: Placement<'_>| {
+        let target = record.target(&placement)?;
         let gvk = target.gvk;
         Some(MigrationRef {
             gvk: GroupVersionKind { group: gvk.group, version: gvk.version, kind: gvk.kind },
@@ -317,7 +315,7 @@ pub(crate) fn hands_over(snapshot: &Snapshot) -> bool {
     let migration = snapshot.migration.object.present();
     migration.is_some_and(|migration| {
         goes_on(migration)
-            && chronicle::reached(&migration.status, MigrationState::InitialCompleted)
+            && status_writer::reached(&migration.status, MigrationState::InitialCompleted)
             && snapshot.record.present().and_then(|record| spec(record)).as_ref() == Some(&migration.spec)
     })
 }
@@ -325,7 +323,7 @@ pub(crate) fn hands_over(snapshot: &Snapshot) -> bool {
 /// Whether a person ordered that the object stays at `provider` as it is.
 pub(crate) fn is_rolled_back(snapshot: &Snapshot, consumer: &Object, provider: &ClusterName) -> bool {
     snapshot.migration.object.present().is_some_and(|migration| {
-        let rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
+        let rolled_back = status_writer::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
         rolled_back
             && migration.spec.from.cluster_name == provider.to_string()
             && migration.status.object_generation == consumer.meta.generation
@@ -337,7 +335,7 @@ pub(crate) fn is_rolled_back(snapshot: &Snapshot, consumer: &Object, provider: &
 pub(crate) fn abandon(snapshot: &Snapshot, why: &str, guard: Option<&Guard>) -> Vec<Action> {
     let migration = snapshot.migration.object.present().filter(|migration| goes_on(migration));
     let Some(migration) = migration.filter(|_| guard.is_none()) else { return Vec::new() };
-    Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write()
+    StatusWriter::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write()
 }
 
 /// A migration that is under way although nothing moves: the switch was made, or the move was given up.
@@ -347,11 +345,11 @@ pub(crate) fn settle(snapshot: &Snapshot, record: &Record) -> Vec<Action> {
     if migration.spec.to.cluster_name != record.spec.provider.cluster {
         return abandon(snapshot, "the object stays where it is", None);
     }
-    let mut chronicle = Chronicle::of(migration, &snapshot.now);
+    let mut writer = StatusWriter::of(migration, &snapshot.now);
     let message = format!("{} serves the object now", migration.spec.to.cluster_name);
-    chronicle.reach(MigrationState::CutoverCompleted, &message);
-    chronicle.progressing(&Finding::no(reason::OVER, "it is complete"));
-    chronicle.write()
+    writer.reach(MigrationState::CutoverCompleted, &message);
+    writer.progressing(&Finding::no(reason::OVER, "it is complete"));
+    writer.write()
 }
 
 /// Whether related resources of the next copy are worth having: a copy of a kind that reports no status declares none.

@@ -1,4 +1,4 @@
-//! The related resources of both copies in the compute cluster, where stages find them. Needs no client.
+//! The related resources of both copies in the compute cluster, where stages find them.
 
 use std::{sync::Arc, time::Duration};
 

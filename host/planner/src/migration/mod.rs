@@ -1,11 +1,11 @@
 //! A relocation with stages.
 
-pub mod chronicle;
-pub mod history;
 pub mod migrate;
 pub mod mirror;
 pub mod pods;
 pub mod progress;
 pub mod reference;
+pub mod retention;
 pub mod stage;
+pub mod status_writer;
 pub mod under_way;

@@ -1,5 +1,5 @@
 //! The pods of a stage's Jobs, which outlive them: a Job that is deleted is gone at once, while its pods are given time to end
-//! and may write until then. Needs no client.
+//! and may write until then.
 
 use std::time::Duration;
 

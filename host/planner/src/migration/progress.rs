@@ -1,5 +1,5 @@
 //! How a migration stands for its object's move: in full for whoever runs the broker, and in short for whoever has the object,
-//! who can neither see nor mend what is in the compute cluster. Needs no client.
+//! who can neither see nor mend what is in the compute cluster.
 
 use std::time::Duration;
 

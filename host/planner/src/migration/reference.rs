@@ -1,5 +1,5 @@
 //! What the manifests of a stage mount by name. A name that a template takes from a provider's status must not lead to what was
-//! mirrored for another migration. Needs no client.
+//! mirrored for another migration.
 
 use serde_json::Value;
 

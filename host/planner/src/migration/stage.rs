@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use crate::{
     migration::{
-        chronicle::{self, Chronicle},
         mirror::{self, held},
         pods,
         progress::Progress,
+        status_writer::{self, StatusWriter},
         under_way::{UnderWay, command, gvk, is_of, seen},
     },
     model::{
@@ -79,34 +79,32 @@ pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
 
 /// The next stage begins; after the last one the new copy takes over.
 fn enter(under_way: UnderWay<'_>, stage: Option<&Stage>) -> Progress {
-    let mut chronicle = under_way.chronicle();
+    let mut writer = under_way.writer();
     let Some(stage) = stage else {
         let message = "all stages are done; the new copy takes over when it is ready";
-        chronicle.status().stage = None;
-        chronicle
-            .reach(MigrationState::CutoverInProgress, message)
-            .progressing(&Finding::yes(reason::CUTOVER, message));
-        return Progress::act(message, chronicle.write());
+        writer.status().stage = None;
+        writer.reach(MigrationState::CutoverInProgress, message).progressing(&Finding::yes(reason::CUTOVER, message));
+        return Progress::act(message, writer.write());
     };
     if under_way.migration.status.state == Some(MigrationState::Pending) {
-        chronicle.reach(MigrationState::InitialInProgress, "the stages begin");
+        writer.reach(MigrationState::InitialInProgress, "the stages begin");
     }
     let begun = StageStatus { name: stage.name.clone(), attempt: 1, ..StageStatus::default() };
-    chronicle.enter(if stage.approval {
+    writer.enter(if stage.approval {
         StageStatus { state: StageState::AwaitingApproval, ..begun }
     } else {
         StageStatus { started_at: Some(under_way.snapshot.now.clone()), ..begun }
     });
-    Progress::act(format!("stage {} begins", stage.name), chronicle.write())
+    Progress::act(format!("stage {} begins", stage.name), writer.write())
 }
 
 fn approval(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
     let given = under_way.migration.orders.get(keys::MIGRATION_APPROVE);
     // Who takes the demand out of the configuration has approved it, too.
     if given == Some(&stage.name) || !stage.approval {
-        let mut chronicle = under_way.chronicle();
-        begin_attempt(&mut chronicle, &under_way.snapshot.now, 1);
-        return Progress::act(format!("stage {} is approved", stage.name), chronicle.write());
+        let mut writer = under_way.writer();
+        begin_attempt(&mut writer, &under_way.snapshot.now, 1);
+        return Progress::act(format!("stage {} is approved", stage.name), writer.write());
     }
     let other = given.map(|given| format!(" (what was approved is {given:?})")).unwrap_or_default();
     under_way.waits(
@@ -121,8 +119,8 @@ fn approval(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
     )
 }
 
-fn begin_attempt(chronicle: &mut Chronicle<'_>, now: &Time, attempt: u32) {
-    chronicle.stage(|stage| {
+fn begin_attempt(writer: &mut StatusWriter<'_>, now: &Time, attempt: u32) {
+    writer.stage(|stage| {
         stage.state = StageState::Waiting;
         stage.attempt = attempt;
         stage.started_at = Some(now.clone());
@@ -140,7 +138,7 @@ fn overdue(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Opt
     let timeout = stage.timeout?;
     let limit = SignedDuration::try_from(timeout).ok()?;
     (lasted(under_way, current)? >= limit).then(|| {
-        let last = chronicle::last_told(&under_way.migration.status, &stage.name);
+        let last = status_writer::last_told(&under_way.migration.status, &stage.name);
         let last = last.map(|last| format!("; {last}")).unwrap_or_default();
         format!("it took longer than its timeout of {} s{last}", timeout.as_secs_f64())
     })
@@ -173,13 +171,13 @@ fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
                 Ok(manifests) => manifests,
                 Err(progress) => return Ok(progress),
             };
-            let mut chronicle = under_way.chronicle();
-            chronicle.stage(|status| {
+            let mut writer = under_way.writer();
+            writer.stage(|status| {
                 status.state = StageState::Running;
                 status.retained = true;
                 status.resources = manifests.iter().map(|manifest| resource(under_way.id(), manifest)).collect();
             });
-            Ok(Progress::act(format!("stage {} begins", stage.name), chronicle.write()))
+            Ok(Progress::act(format!("stage {} begins", stage.name), writer.write()))
         }
     }
 }
@@ -411,9 +409,9 @@ fn deploy(
     before.sort();
     after.sort();
     if before != after {
-        let mut chronicle = under_way.chronicle();
-        chronicle.stage(|status| status.resources = wanted);
-        return Ok(Progress::act("what the stage deploys is written down", chronicle.write()));
+        let mut writer = under_way.writer();
+        writer.stage(|status| status.resources = wanted);
+        return Ok(Progress::act("what the stage deploys is written down", writer.write()));
     }
     if let Some(progress) = impossible {
         return Ok(progress);
@@ -455,9 +453,9 @@ fn target(under_way: UnderWay<'_>, resource: &StageResource) -> Target {
 }
 
 fn succeed(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
-    let mut chronicle = under_way.chronicle();
+    let mut writer = under_way.writer();
     let now = under_way.snapshot.now.clone();
-    chronicle.stage(|status| {
+    writer.stage(|status| {
         status.state = StageState::Succeeded;
         status.completed_at = Some(now);
         status.message = None;
@@ -474,29 +472,29 @@ fn succeed(under_way: UnderWay<'_>, stage: &Stage) -> Progress {
         _ => None,
     };
     if let Some((state, message)) = next.filter(|_| stage.progress) {
-        chronicle.reach(state, message);
+        writer.reach(state, message);
     }
-    Progress::act(format!("stage {} is done", stage.name), chronicle.write())
+    Progress::act(format!("stage {} is done", stage.name), writer.write())
 }
 
 fn attempt_failed(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &str, message: &str) -> Progress {
     if current.attempt > stage.retries {
         return stopped(under_way, stage, current, why, message);
     }
-    let mut chronicle = under_way.chronicle();
-    chronicle.stage(|status| {
+    let mut writer = under_way.writer();
+    writer.stage(|status| {
         status.message = Some(message.to_owned());
         status.state = StageState::Retrying;
         status.completed_at = None;
     });
-    Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
+    Progress::act(format!("stage {} failed: {message}", stage.name), writer.write())
 }
 
 /// The stage has failed, and nothing goes on until a person orders something.
 fn stopped(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &str, message: &str) -> Progress {
-    let mut chronicle = under_way.chronicle();
+    let mut writer = under_way.writer();
     let now = under_way.snapshot.now.clone();
-    chronicle.stage(|status| {
+    writer.stage(|status| {
         status.message = Some(message.to_owned());
         status.state = StageState::Failed;
         status.completed_at = Some(now);
@@ -514,28 +512,28 @@ fn stopped(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus, why: &
     };
     let told =
         format!("stage {} failed at attempt {}: {message}; {from} serves on, and {next}", stage.name, current.attempt);
-    chronicle.fail(why, &told);
-    Progress::act(format!("stage {} failed: {message}", stage.name), chronicle.write())
+    writer.fail(why, &told);
+    Progress::act(format!("stage {} failed: {message}", stage.name), writer.write())
 }
 
 fn retrying(under_way: UnderWay<'_>, current: &StageStatus) -> Step {
     if let Some(progress) = clean(under_way, current)? {
         return Ok(progress);
     }
-    let mut chronicle = under_way.chronicle();
-    begin_attempt(&mut chronicle, &under_way.snapshot.now, current.attempt.saturating_add(1));
-    Ok(Progress::act(format!("stage {} is tried again", current.name), chronicle.write()))
+    let mut writer = under_way.writer();
+    begin_attempt(&mut writer, &under_way.snapshot.now, current.attempt.saturating_add(1));
+    Ok(Progress::act(format!("stage {} is tried again", current.name), writer.write()))
 }
 
 /// A failed migration's stage is tried again from its first attempt.
-pub(crate) fn retry(mut chronicle: Chronicle<'_>) -> Vec<Action> {
-    chronicle.take_back_failure();
-    chronicle.stage(|stage| {
+pub(crate) fn retry(mut writer: StatusWriter<'_>) -> Vec<Action> {
+    writer.take_back_failure();
+    writer.stage(|stage| {
         stage.state = StageState::Retrying;
         stage.attempt = 0;
         stage.completed_at = None;
     });
-    chronicle.write()
+    writer.write()
 }
 
 /// Takes away what a stage deployed; `None` once that is gone, and the pods of its Jobs have ended: they must not meet what

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     migration::{
-        chronicle::Chronicle,
         progress::{Progress, Stand},
+        status_writer::StatusWriter,
     },
     model::{
         question::{Answers, Endpoint, MigrationContext, Mirrored, PluginFailure, Questions, Template, TemplateAsk},
@@ -40,10 +40,10 @@ pub(crate) struct UnderWay<'a> {
 
 impl<'a> UnderWay<'a> {
     /// A status to be rewritten. What has been deployed since the last write comes along.
-    pub(crate) fn chronicle(&self) -> Chronicle<'a> {
-        let mut chronicle = Chronicle::of(self.migration, &self.snapshot.now);
-        note_deployed(*self, chronicle.status());
-        chronicle
+    pub(crate) fn writer(&self) -> StatusWriter<'a> {
+        let mut writer = StatusWriter::of(self.migration, &self.snapshot.now);
+        note_deployed(*self, writer.status());
+        writer
     }
 
     /// The migration's id.
@@ -65,7 +65,7 @@ impl<'a> UnderWay<'a> {
 
     /// Something that is not the broker's to mend is in the way.
     pub(crate) fn blocked(&self, why: &str) -> Progress {
-        blocked_in(self.chronicle(), why)
+        blocked_in(self.writer(), why)
     }
 
     /// What is awaited.
@@ -73,7 +73,7 @@ impl<'a> UnderWay<'a> {
         if let Some(failure) = self.snapshot.memory.failure.as_ref().filter(|it| it.part == Part::Migration) {
             return self.blocked(&failure.message);
         }
-        let mut chronicle = self.chronicle();
+        let mut writer = self.writer();
         let told = match &self.migration.status.stage {
             Some(stage) => format!("stage {stage}: {message}"),
             None => format!("before the first stage: {message}"),
@@ -82,8 +82,8 @@ impl<'a> UnderWay<'a> {
             reason::AWAITING_APPROVAL => (Finding::no(why, told), Stand::AwaitsApproval),
             _ => (Finding::yes(why, told), Stand::Waits),
         };
-        chronicle.progressing(&finding);
-        Progress::act(message, chronicle.write()).shown_as(stand)
+        writer.progressing(&finding);
+        Progress::act(message, writer.write()).shown_as(stand)
     }
 
     /// Puts a question to the API's template component.
@@ -175,8 +175,8 @@ pub(crate) fn take_order(migration: &MigrationRecord, order: &'static str) -> Ac
     Action::TakeOrders { name: migration.name.clone(), uid: migration.uid.clone(), annotations: vec![order] }
 }
 
-pub(crate) fn blocked_in(mut chronicle: Chronicle<'_>, why: &str) -> Progress {
-    let write = chronicle.progressing(&Finding::no(reason::BLOCKED, why)).write();
+pub(crate) fn blocked_in(mut writer: StatusWriter<'_>, why: &str) -> Progress {
+    let write = writer.progressing(&Finding::no(reason::BLOCKED, why)).write();
     Progress::act(format!("its migration is blocked: {why}"), write).shown_as(Stand::Blocked)
 }
 

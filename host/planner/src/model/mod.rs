@@ -7,7 +7,7 @@ pub mod filters;
 pub mod identity;
 pub mod key;
 pub mod ownership;
-pub mod places;
+pub mod placements;
 pub mod question;
 pub mod record;
 pub mod referred;

@@ -63,23 +63,26 @@ impl Record {
 
     /// Every copy that it names, those that are to go included.
     pub fn places(&self) -> BTreeSet<Target> {
-        let seats = std::iter::once(&self.spec.provider).chain(&self.spec.next).map(Seat::from);
-        seats.chain(self.spec.previous.iter().map(Seat::from)).filter_map(|seat| self.target(&seat)).collect()
+        let placements = std::iter::once(&self.spec.provider).chain(&self.spec.next).map(Placement::from);
+        placements
+            .chain(self.spec.previous.iter().map(Placement::from))
+            .filter_map(|placement| self.target(&placement))
+            .collect()
     }
 
     /// The copy at a place that the record names; `None` where its cluster's name cannot be read.
-    pub fn target(&self, seat: &Seat<'_>) -> Option<Target> {
+    pub fn target(&self, placement: &Placement<'_>) -> Option<Target> {
         let consumer = &self.spec.consumer;
-        let version = seat.version.unwrap_or(&consumer.version);
+        let version = placement.version.unwrap_or(&consumer.version);
         let gvk = Gvk::new(&consumer.group, version, &consumer.kind);
-        let cluster = ClusterName::parse(seat.cluster)?;
-        Some(Target::new(cluster, gvk, seat.namespace.map(str::to_owned), seat.name.to_owned()))
+        let cluster = ClusterName::parse(placement.cluster)?;
+        Some(Target::new(cluster, gvk, placement.namespace.map(str::to_owned), placement.name.to_owned()))
     }
 }
 
 /// A place at a provider, as a record writes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seat<'a> {
+pub struct Placement<'a> {
     /// The cluster.
     pub cluster: &'a str,
     /// The copy's version, where it is not the object's.
@@ -90,14 +93,14 @@ pub struct Seat<'a> {
     pub name: &'a str,
 }
 
-impl<'a> From<&'a ProviderRef> for Seat<'a> {
+impl<'a> From<&'a ProviderRef> for Placement<'a> {
     fn from(at: &'a ProviderRef) -> Self {
         let ProviderRef { cluster, version, namespace, name, .. } = at;
         Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }
     }
 }
 
-impl<'a> From<&'a PreviousRef> for Seat<'a> {
+impl<'a> From<&'a PreviousRef> for Placement<'a> {
     fn from(at: &'a PreviousRef) -> Self {
         let PreviousRef { cluster, version, namespace, name, .. } = at;
         Self { cluster, version: version.as_deref(), namespace: namespace.as_deref(), name }

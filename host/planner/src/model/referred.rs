@@ -6,7 +6,7 @@ use resource_broker_api::{names::Gvk, object::Object};
 
 use crate::model::{
     key::{Key, Target},
-    record::{Record, Seat},
+    record::{Placement, Record},
     view::View,
 };
 
@@ -90,6 +90,8 @@ impl Reference {
         if let Some(next) = &record.spec.next {
             return Err(format!("{name} moves from {} to {} now", provider.cluster, next.cluster));
         }
-        record.target(&Seat::from(provider)).ok_or_else(|| format!("the record of {name} names no provider cluster"))
+        record
+            .target(&Placement::from(provider))
+            .ok_or_else(|| format!("the record of {name} names no provider cluster"))
     }
 }

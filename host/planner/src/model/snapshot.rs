@@ -17,7 +17,7 @@ use resource_broker_api::{
 use crate::model::{claimed::Claims, copies::is_ours, filters::Filters, referred::References};
 pub use crate::model::{
     key::{Key, Location, Target},
-    record::{Record, Seat},
+    record::{Placement, Record},
     view::{View, Watched},
 };
 
@@ -422,13 +422,13 @@ impl Snapshot {
     /// The copy at the provider that the record names.
     pub fn copy(&self) -> Option<&Arc<Object>> {
         let record = self.record.present()?;
-        self.view(&Seat::from(&record.spec.provider))?.present()
+        self.view(&Placement::from(&record.spec.provider))?.present()
     }
 
     /// The copy at the provider that the object is moving to.
     pub fn next_copy(&self) -> Option<&Arc<Object>> {
         let next = self.record.present()?.spec.next.as_ref()?;
-        self.view(&Seat::from(next))?.present()
+        self.view(&Placement::from(next))?.present()
     }
 
     /// The same, where it is this object's: something else may stand under its name.
@@ -457,19 +457,19 @@ impl Snapshot {
     }
 
     /// What is known of the copy at a place; `None` where its cluster is not attached.
-    pub fn view(&self, seat: &Seat<'_>) -> Option<&View<Arc<Object>>> {
-        let provider = self.providers.get(&ClusterName::parse(seat.cluster)?)?;
-        let version = seat.version.unwrap_or(&self.key.gvk.version);
+    pub fn view(&self, placement: &Placement<'_>) -> Option<&View<Arc<Object>>> {
+        let provider = self.providers.get(&ClusterName::parse(placement.cluster)?)?;
+        let version = placement.version.unwrap_or(&self.key.gvk.version);
         let default = if version == self.key.gvk.version {
             &provider.copy
         } else {
             provider.versions.get(version).unwrap_or(&UNWATCHED)
         };
-        let is_default = seat.namespace == self.key.namespace.as_deref() && seat.name == self.key.copy_name();
+        let is_default = placement.namespace == self.key.namespace.as_deref() && placement.name == self.key.copy_name();
         if is_default {
             return Some(default);
         }
-        let (namespace, name) = (seat.namespace.map(str::to_owned), seat.name.to_owned());
+        let (namespace, name) = (placement.namespace.map(str::to_owned), placement.name.to_owned());
         match provider.others.get(&Location { version: version.to_owned(), namespace, name }) {
             Some(view) => Some(view),
             None if default.is_known() => Some(&ABSENT),
@@ -479,7 +479,7 @@ impl Snapshot {
 
     /// The same of a copy in one of the providers.
     pub fn view_of(&self, target: &Target) -> Option<&View<Arc<Object>>> {
-        self.view(&Seat {
+        self.view(&Placement {
             cluster: &target.cluster.to_string(),
             version: Some(&target.gvk.version),
             namespace: target.namespace.as_deref(),
@@ -488,8 +488,8 @@ impl Snapshot {
     }
 
     /// The key in the version of a place.
-    pub fn key_at(&self, seat: &Seat<'_>) -> Key {
-        seat.version.map_or_else(|| self.key.clone(), |version| self.key.in_version(version))
+    pub fn key_at(&self, placement: &Placement<'_>) -> Key {
+        placement.version.map_or_else(|| self.key.clone(), |version| self.key.in_version(version))
     }
 
     /// The consumer object in a version of its kind; `None` where that is not watched, or not read.

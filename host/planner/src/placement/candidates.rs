@@ -15,7 +15,7 @@ use crate::{
     model::{
         ownership,
         question::{PluginFailure, Verdict},
-        snapshot::{Key, Offer, Seat, Snapshot, Target, View},
+        snapshot::{Key, Offer, Placement, Snapshot, Target, View},
     },
     placement::references,
 };
@@ -73,7 +73,7 @@ pub(crate) fn is_unread(snapshot: &Snapshot, offer: &Offer, version: Option<&str
     let Some(view) = snapshot.providers.get(&offer.provider) else { return false };
     let place = place(snapshot, offer, version.map(str::to_owned));
     matches!(view.offers, View::Unknown { .. })
-        || matches!(snapshot.view(&Seat::from(&place)), Some(View::Unknown { .. }))
+        || matches!(snapshot.view(&Placement::from(&place)), Some(View::Unknown { .. }))
 }
 
 /// What keeps a provider from taking an object that its offer accepts, in the key's version or another one.
@@ -91,7 +91,7 @@ pub(crate) fn obstacle(snapshot: &Snapshot, offer: &Offer, version: Option<&str>
     } else {
         place(snapshot, offer, version.map(str::to_owned))
     };
-    match snapshot.view(&Seat::from(&place))? {
+    match snapshot.view(&Placement::from(&place))? {
         View::Unknown { why, .. } => Some(format!("accepts it, but its copies cannot be read: {why}")),
         View::Present(copy) if !may_take(snapshot, &offer.provider, copy) => Some(format!(
             "accepts it, but the name {} is taken there by an object that the broker did not make; rename or delete that",

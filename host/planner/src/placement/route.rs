@@ -1,4 +1,4 @@
-//! Step 2: which provider takes an object that has none. Needs no client.
+//! Which provider takes an object that has none.
 
 use std::sync::Arc;
 
@@ -15,11 +15,12 @@ use crate::{
         filters::Filters,
         ownership,
         question::{Answers, Questions, Verdict},
-        snapshot::{Offer, Seat, Snapshot, VersionView, View},
+        snapshot::{Offer, Placement, Snapshot, VersionView, View},
     },
     placement::{
+        alternatives,
         candidates::{self, Heard, claimed, is_there_for, is_unread, obstacle},
-        elsewhere, references,
+        references,
     },
     plan::findings::Finding,
 };
@@ -85,7 +86,7 @@ fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers
     if let Some(view) = snapshot.versions.iter().find(is_on_its_way) {
         return Ok(Route::Wait(format!("the object has not been read as {} yet", view.version)));
     }
-    let mut heard = elsewhere::in_other_versions(snapshot, consumer, answers)?;
+    let mut heard = alternatives::in_other_versions(snapshot, consumer, answers)?;
     if let Some((version, _)) = heard.iter().find(|(_, heard)| !heard.candidates.is_empty()) {
         return Ok(Route::OtherVersion(format!("an offer for its version {version} takes it")));
     }
@@ -153,8 +154,9 @@ fn migrated(snapshot: &Snapshot, consumer: &Object) -> Option<Route> {
             migration.name
         )
     };
-    let seat = Seat { cluster: &end.cluster_name, version: None, namespace: end.namespace.as_deref(), name: &end.name };
-    match snapshot.view(&seat) {
+    let placement =
+        Placement { cluster: &end.cluster_name, version: None, namespace: end.namespace.as_deref(), name: &end.name };
+    match snapshot.view(&placement) {
         None => {
             let message = unread("is not attached to the broker");
             Some(Route::Nowhere(Finding::unknown(reason::PROVIDER_UNAVAILABLE, message)))

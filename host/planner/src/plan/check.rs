@@ -12,8 +12,8 @@ use resource_broker_api::{
 
 use crate::{
     model::{
-        places,
-        snapshot::{Record, Seat, Snapshot, Target, View},
+        placements,
+        snapshot::{Placement, Record, Snapshot, Target, View},
     },
     plan::{Action, Guard, Marks, Plan},
 };
@@ -115,7 +115,7 @@ fn keeps_places(snapshot: &Snapshot, spec: &AssignmentSpec, guards: &[Guard]) ->
     let gone = &snapshot.memory.gone;
     // A place that was left may be the one that serves, under another name of its cluster.
     let serves_on = after.spec.provider.cluster == record.spec.provider.cluster;
-    places::places(record).iter().all(|(place, uid)| {
+    placements::places(record).iter().all(|(place, uid)| {
         named.contains(&without_version(place.clone()))
             || guards.contains(&Guard::Gone(place.clone()))
             || uid.map_or(!gone.is_empty(), |uid| gone.contains(uid))
@@ -147,8 +147,8 @@ fn delete_problem(snapshot: &Snapshot, target: &Target, uid: &str, guards: &[Gua
         View::Absent | View::Unknown { .. } => false,
     };
     let left = snapshot.record.present().is_some_and(|record| {
-        let is_it = |seat: Seat<'_>| {
-            record.target(&seat).is_some_and(|place| without_version(place) == without_version(target.clone()))
+        let is_it = |placement: Placement<'_>| {
+            record.target(&placement).is_some_and(|place| without_version(place) == without_version(target.clone()))
         };
         let serves = std::iter::once(&record.spec.provider).chain(&record.spec.next);
         !serves.into_iter().any(|place| is_it(place.into()))

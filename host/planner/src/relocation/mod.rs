@@ -1,4 +1,4 @@
 //! A provider that does not accept an object any more: it goes to another one.
 
-pub mod churn;
+pub mod relocate;
 pub mod reroute;

@@ -6,11 +6,11 @@ use resource_broker_api::{broker::AssignmentSpec, conditions::reason, names::Clu
 use crate::{
     model::{
         question::Questions,
-        snapshot::{Failure, Part, Seat, View},
+        snapshot::{Failure, Part, Placement, View},
     },
     placement::{
+        alternatives::{self, Choice},
         candidates,
-        elsewhere::{self, Choice},
     },
     plan::{
         About, Action, Event, Guard, Plan, State,
@@ -18,7 +18,7 @@ use crate::{
         text::{self, MAX_EVENT},
         writes,
     },
-    relocation::churn::Held,
+    relocation::relocate::Held,
     sync::refusals::refused,
 };
 
@@ -32,14 +32,14 @@ pub(crate) fn reroute(held: Held<'_>) -> Result<Option<Plan>, Box<Questions>> {
     let refusals: Vec<(&ClusterName, &str)> = refused(snapshot, consumer).collect();
     let Some((_, why)) = refusals.iter().find(|(refusing, _)| *refusing == provider) else { return Ok(None) };
     let has_none = record.spec.provider.uid.is_none() && record.status.copy.is_none() && record.spec.next.is_none();
-    let is_absent = matches!(snapshot.view(&Seat::from(&record.spec.provider)), Some(View::Absent));
+    let is_absent = matches!(snapshot.view(&Placement::from(&record.spec.provider)), Some(View::Absent));
     if !has_none || !is_absent {
         return Ok(None);
     }
-    let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
+    let said = alternatives::answers(snapshot, consumer, asked, answers)?;
     let without: Vec<&ClusterName> =
         std::iter::once(provider).chain(refusals.iter().map(|(refusing, _)| *refusing)).collect();
-    let Choice::To(offer, version) = elsewhere::choose(snapshot, record, &without, &said) else { return Ok(None) };
+    let Choice::To(offer, version) = alternatives::choose(snapshot, record, &without, &said) else { return Ok(None) };
     // In another version a provider that refuses is as good as before: the object stays, and is tried again.
     if refusals.iter().any(|(refusing, _)| **refusing == offer.provider) {
         return Ok(None);
@@ -54,7 +54,7 @@ pub(crate) fn reroute(held: Held<'_>) -> Result<Option<Plan>, Box<Questions>> {
     }
     let mut plan = Plan { state: State::Placed, ..Plan::default() };
     // A request without an answer may have made a copy after all.
-    let guards = record.target(&Seat::from(&record.spec.provider)).map(Guard::Gone).into_iter().collect();
+    let guards = record.target(&Placement::from(&record.spec.provider)).map(Guard::Gone).into_iter().collect();
     plan.then([writes::update(record, spec, guards)]);
     let message = format!("{provider} refuses the copy, so {} gets the object: {why}", offer.provider);
     let finding = Finding::of_failure(&Failure { part: Part::Copy, invalid: true, reason: reason::INVALID, message });

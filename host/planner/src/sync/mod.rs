@@ -5,7 +5,7 @@ pub mod copy;
 pub mod end;
 pub mod fingerprints;
 pub mod generation;
-pub mod leave;
+pub mod leftovers;
 pub mod marks;
 pub mod owned;
 pub mod refusals;

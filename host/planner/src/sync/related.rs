@@ -1,4 +1,4 @@
-//! Step 7: related resources (Secrets, ConfigMaps) that the copy's status declares. Needs no client.
+//! Related resources (Secrets, ConfigMaps) that the copy's status declares.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -1,5 +1,5 @@
 //! Steps 4 to 7 for an object that a provider has: its copy, what comes back of it (related resources, status), and the
-//! conditions that say how it stands. Needs no client.
+//! conditions that say how it stands.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use resource_broker_api::{
 use crate::{
     model::{
         question::Answers,
-        snapshot::{Failure, Part, Record, Seat, Snapshot, UNREAD},
+        snapshot::{Failure, Part, Placement, Record, Snapshot, UNREAD},
     },
     plan::{
         About, Action, Event, Plan, State,
@@ -26,7 +26,7 @@ use crate::{
     sync::{
         copy,
         generation::{self, Observed},
-        leave, marks, refusals, related, status,
+        leftovers, marks, refusals, related, status,
     },
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn serve(
     let Service { provider, accepted, frozen, moving } = service;
     let key = &snapshot.key;
     let uid = record.copy_uid();
-    let target = record.target(&Seat::from(&record.spec.provider)).unwrap_or_else(|| key.copy_at(provider));
+    let target = record.target(&Placement::from(&record.spec.provider)).unwrap_or_else(|| key.copy_at(provider));
     let copy = snapshot.own_copy();
     let at = copy::At { key, target: &target, uid };
     let mut synced =
@@ -123,10 +123,10 @@ pub(crate) fn serve(
             last = related.removals;
         }
         if moving.is_none() && (is_refused || !related.behind) {
-            last.extend(leave::others(snapshot, record, &mut plan));
+            last.extend(leftovers::others(snapshot, record, &mut plan));
         }
     } else if moving.is_none() && (is_refused || copy.is_some()) {
-        last.extend(leave::others(snapshot, record, &mut plan));
+        last.extend(leftovers::others(snapshot, record, &mut plan));
     }
     // What is in a migration's way is told on the Migration: it is not the object's owner's to mend.
     let is_migrations = |failure: &&Failure| failure.part == Part::Migration && moving.is_some();

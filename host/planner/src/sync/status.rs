@@ -1,5 +1,5 @@
-//! Step 6: the provider's status at the consumer, with the broker's own conditions beside the provider's, and those of others
-//! left alone. Needs no client.
+//! The provider's status at the consumer, with the broker's own conditions beside the provider's, and those of others
+//! left alone.
 
 use std::{collections::BTreeSet, time::Duration};
 

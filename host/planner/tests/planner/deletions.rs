@@ -8,7 +8,7 @@ use resource_broker_api::{
     keys,
     names::Gvk,
 };
-use resource_broker_planner::{migration::history, model::snapshot::Memory, plan::Action};
+use resource_broker_planner::{migration::retention, model::snapshot::Memory, plan::Action};
 use serde_json::Value;
 
 use crate::{
@@ -146,7 +146,7 @@ fn one_that_an_older_broker_made_is_not_given_a_finalizer() {
     world.migration.as_mut().expect("it is under way").finalizers.clear();
     world.end_jobs(true);
     world.settle();
-    let writes = |world: &World| history::plan(&world.history_snapshot()).steps;
+    let writes = |world: &World| retention::plan(&world.history_snapshot()).steps;
     let releases =
         |world: &World| writes(world).iter().flatten().any(|action| matches!(action, Action::ReleaseMigration { .. }));
     assert!(world.migration.as_ref().is_some_and(|it| it.finalizers.is_empty()) && !releases(&world));

@@ -14,7 +14,7 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use resource_broker_planner::{migration::history, plan, plan::check};
+use resource_broker_planner::{migration::retention, plan, plan::check};
 
 use crate::{configurations, offers, render, script, sweeps};
 
@@ -35,7 +35,7 @@ fn remembered(script: &str) -> String {
     let world = script::run(script);
     assert_eq!(world.wrongs, Vec::<String>::new(), "on the way there");
     let snapshot = world.history_snapshot();
-    render::plan(&history::plan(&snapshot), &snapshot.now)
+    render::plan(&retention::plan(&snapshot), &snapshot.now)
 }
 
 /// One case of a file.

@@ -10,7 +10,7 @@ use resource_broker_api::{
     names::Gvk,
 };
 use resource_broker_planner::{
-    migration::history,
+    migration::retention,
     model::{
         question::Verdict,
         snapshot::{Memory, View},
@@ -247,11 +247,11 @@ fn what_a_deleted_migration_had_in_compute_goes_with_its_move_and_not_before() {
     let there = snapshot.compute.deployed.len() + snapshot.compute.mirrored.len();
     assert!(there > 0, "nothing has been deployed or mirrored yet");
     snapshot.migration = None;
-    assert_eq!(history::plan(&snapshot).actions().count(), 0, "it is made anew, and needs what it had");
+    assert_eq!(retention::plan(&snapshot).actions().count(), 0, "it is made anew, and needs what it had");
     snapshot.record = View::Absent;
-    let plan = history::plan(&snapshot);
+    let plan = retention::plan(&snapshot);
     assert!(plan.actions().all(|action| matches!(action, Action::Delete { .. })));
     assert_eq!(plan.actions().count(), there);
     snapshot.record = View::Unknown { why: "not yet".into(), failing: false };
-    assert_eq!(history::plan(&snapshot).actions().count(), 0, "whether it moves is not known");
+    assert_eq!(retention::plan(&snapshot).actions().count(), 0, "whether it moves is not known");
 }

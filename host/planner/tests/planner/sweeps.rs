@@ -9,7 +9,7 @@ use resource_broker_api::{
     keys,
 };
 use resource_broker_planner::{
-    deletion::sweep::{self, SweepSnapshot},
+    deletion::orphans::{self, OrphanSnapshot},
     model::{
         question::Verdict,
         snapshot::{Key, MigrationRecord, Record, View},
@@ -163,7 +163,7 @@ pub(crate) fn planned(text: &str) -> String {
     if case.serving.is_object() {
         fields::patch(&mut serving, &case.serving);
     }
-    let snapshot = SweepSnapshot {
+    let snapshot = OrphanSnapshot {
         broker: Some(BROKER.into()),
         target,
         copy,
@@ -175,5 +175,5 @@ pub(crate) fn planned(text: &str) -> String {
         migration: migration(&key, &case.migration),
         told: case.told,
     };
-    render::plan(&sweep::plan(&snapshot), &Time(Timestamp::UNIX_EPOCH))
+    render::plan(&orphans::plan(&snapshot), &Time(Timestamp::UNIX_EPOCH))
 }

@@ -10,7 +10,7 @@ use resource_broker_api::broker::MigrationState;
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
-use resource_broker_planner::migration::history;
+use resource_broker_planner::migration::retention;
 use resource_broker_planner::model::snapshot::{KindView, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
 use serde_json::json;
@@ -132,7 +132,7 @@ fn a_migration_ends_only_with_what_is_certain() {
     assert!(!writes_migration(&gone), "a cache alone is no proof: {gone:#?}");
     let mut history = world.history_snapshot();
     history.record = View::Unknown { why: "not yet".into(), failing: false };
-    assert_eq!(history::plan(&history).actions().count(), 0, "its object's record is not known");
+    assert_eq!(retention::plan(&history).actions().count(), 0, "its object's record is not known");
     // Nothing moves any more, and nobody has told the Migration.
     let stays = planned(&world, |snapshot| with_record(snapshot, |record| record.spec.next = None));
     let state = stays.actions().find_map(|action| match action {
@@ -155,13 +155,13 @@ fn a_migration_stays_until_compute_is_known_to_be_clean_of_it() {
     let over = "- orders: {rollback: \"true\"}\n- settle\n- orders: {retry: \"true\"}\n";
     let world = run(&[SERVED, STAGES, CHANGED, AT_ANNA, RUNNING, over]);
     let clean = world.history_snapshot();
-    assert!(goes(&history::plan(&clean)), "it is tried again: {clean:#?}");
+    assert!(goes(&retention::plan(&clean)), "it is tried again: {clean:#?}");
     let mut deployed = clean.clone();
     deployed.compute.deployed.clone_from(&compute.deployed);
-    assert!(!compute.deployed.is_empty() && !goes(&history::plan(&deployed)), "its Job is there");
+    assert!(!compute.deployed.is_empty() && !goes(&retention::plan(&deployed)), "its Job is there");
     let mut not_read = clean;
     not_read.compute.kinds.insert(Gvk::new("batch", "v1", "Job"), KindView { read: unread(), namespaced: Some(true) });
-    assert!(!goes(&history::plan(&not_read)), "its Job may be there");
+    assert!(!goes(&retention::plan(&not_read)), "its Job may be there");
 }
 
 #[test]
@@ -170,9 +170,9 @@ fn a_migration_that_may_hold_its_object_stays_while_the_record_is_not_known() {
     world.wait(Duration::from_hours(25));
     let mut snapshot = world.history_snapshot();
     snapshot.record = View::Unknown { why: "not yet".into(), failing: false };
-    assert!(!goes(&history::plan(&snapshot)));
+    assert!(!goes(&retention::plan(&snapshot)));
     snapshot.record = View::Absent;
-    assert!(goes(&history::plan(&snapshot)));
+    assert!(goes(&retention::plan(&snapshot)));
 }
 
 #[test]

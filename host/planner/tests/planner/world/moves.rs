@@ -9,7 +9,7 @@ use resource_broker_api::{
     names::ClusterName,
 };
 use resource_broker_planner::{
-    migration::history::{self, HistorySnapshot},
+    migration::retention::{self, RetentionSnapshot},
     model::snapshot::{MigrationRecord, Record, Target, View},
     plan::{Budget, Plan},
 };
@@ -218,8 +218,8 @@ impl World {
     }
 
     /// What is known of the Migration as history.
-    pub(crate) fn history_snapshot(&self) -> HistorySnapshot {
-        HistorySnapshot {
+    pub(crate) fn history_snapshot(&self) -> RetentionSnapshot {
+        RetentionSnapshot {
             broker: None,
             name: self.key.record_name(),
             migration: self.migration.clone().map(std::sync::Arc::new),
@@ -235,7 +235,7 @@ impl World {
         if self.migration.is_none() {
             return 0;
         }
-        let plan = history::plan(&self.history_snapshot());
+        let plan = retention::plan(&self.history_snapshot());
         // It is another key than the object's: what is remembered of that has no part in it.
         let memory = self.memory.clone();
         let writes = self.carry_out(&plan, usize::MAX);

@@ -12,7 +12,7 @@ use resource_broker_api::{
     names::{ClusterName, Role},
 };
 use resource_broker_planner::{
-    deletion::sweep::{self, SweepSnapshot},
+    deletion::orphans::{self, OrphanSnapshot},
     model::{
         ownership,
         snapshot::{Applied, Failure, Memory, Part, Record, RefusedCopy, Snapshot, Target, View, Written},
@@ -559,7 +559,7 @@ impl World {
         };
         let serving = self.record.as_ref().and_then(|record| seen.view(&(&record.spec.provider).into()).cloned());
         let planned = places.map(|target| {
-            let snapshot = SweepSnapshot {
+            let snapshot = OrphanSnapshot {
                 broker: Some(crate::world::BROKER.into()),
                 identities: std::sync::Arc::new(self.identities.clone()),
                 copy: self.there(&target).map(object),
@@ -571,7 +571,7 @@ impl World {
                 migration: seen.migration.object.clone(),
                 told: false,
             };
-            (target, sweep::plan(&snapshot))
+            (target, orphans::plan(&snapshot))
         });
         planned.collect()
     }

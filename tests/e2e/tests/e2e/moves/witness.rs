@@ -2,7 +2,7 @@
 //!
 //! Watches begin before the broker does anything and go on without a gap: a watch that ends is taken up where it ended, and
 //! a server that has forgotten that place fails the test. All API servers keep their objects in one etcd, so that
-//! `metadata.resourceVersion` tells in which order changes were made across clusters: see [`Chronicle`].
+//! `metadata.resourceVersion` tells in which order changes were made across clusters: see [`StatusWriter`].
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -90,7 +90,7 @@ struct Source {
     api: Api<DynamicObject>,
 }
 
-/// Watches until it is dropped or asked for its [`Chronicle`].
+/// Watches until it is dropped or asked for its [`StatusWriter`].
 pub(crate) struct Witness {
     sources: Vec<Source>,
     seen: Arc<Mutex<Seen>>,

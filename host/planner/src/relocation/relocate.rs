@@ -1,5 +1,5 @@
 //! An object's way from a provider that does not take it any more to one that does: where it goes, the copy there, when that one
-//! takes over, and the ways back. Needs no client.
+//! takes over, and the ways back.
 //!
 //! Each step is one write of the record, so that a process that ends at any moment leaves nothing in between:
 //!
@@ -28,13 +28,12 @@ use crate::{
     model::{
         declared::word,
         question::{Answers, Questions},
-        snapshot::{Offer, Part, Record, RelatedView, Seat, Snapshot, UNREAD, View, Watched},
+        snapshot::{Offer, Part, Placement, Record, RelatedView, Snapshot, UNREAD, View, Watched},
     },
     placement::{
-        candidates,
-        elsewhere::{self, Answered, Choice},
-        hold::{self, Refusal, Said, Standing},
-        references,
+        acceptance::{self, Acceptance, Refusal, Said},
+        alternatives::{self, Answered, Choice},
+        candidates, references,
     },
     plan::{
         About, Action, Budget, Event, Plan, State,
@@ -44,7 +43,7 @@ use crate::{
     },
     sync::{
         claims, copy,
-        leave::{self, left},
+        leftovers::{self, left},
         marks, related,
         service::{Moving, Service, serve},
         status,
@@ -122,7 +121,7 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
         let accepted = Finding { reason: reason::MOVE_ROLLED_BACK.into(), ..finding(&then) };
         return Ok(held.freeze(accepted, plan));
     }
-    if let Some(rest) = hold::rest(snapshot, consumer, provider) {
+    if let Some(rest) = acceptance::rest(snapshot, consumer, provider) {
         plan.again_in(rest);
         let then = format!("{stays}; it moves if that lasts {} s", snapshot.limits.settle.as_secs());
         return Ok(held.freeze(finding(&then), plan));
@@ -136,8 +135,8 @@ pub(crate) fn refused(held: Held<'_>, refusal: &Refusal) -> Planned {
         plan.again_in(UNREAD);
         return Ok(held.freeze(finding(&format!("{stays}; Migrations cannot be read: {why}")), plan));
     }
-    let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
-    match elsewhere::choose(snapshot, record, &[provider], &said) {
+    let said = alternatives::answers(snapshot, consumer, asked, answers)?;
+    match alternatives::choose(snapshot, record, &[provider], &said) {
         Choice::To(offer, version) if offer.provider == *provider => Ok(other_version(held, &offer, version)),
         Choice::To(offer, version) => Ok(match full(snapshot, provider, &offer.provider) {
             Some(why) => {
@@ -184,7 +183,7 @@ fn full(snapshot: &Snapshot, from: &ClusterName, to: &ClusterName) -> Option<Ful
 /// The same provider takes the object in another version of its kind: the copy is the same object.
 fn other_version(held: Held<'_>, offer: &Offer, version: Option<String>) -> Plan {
     let mut spec = held.record.spec.clone();
-    spec.provider = elsewhere::stays(&spec.provider, offer, None);
+    spec.provider = alternatives::stays(&spec.provider, offer, None);
     pin_previous(&mut spec);
     if let Some(version) = version {
         spec.consumer.version = version;
@@ -251,13 +250,13 @@ pub(crate) fn abandon(held: Held<'_>, next: &ProviderRef, why: &str) -> Plan {
 }
 
 /// The object is on its way to `next`.
-pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing) -> Planned {
+pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, acceptance: &Acceptance) -> Planned {
     let Held { snapshot, consumer, record, provider, asked, answers } = held;
     let Some(to) = record.next() else {
         return Ok(Plan::wait(State::Blocked, format!("Assignment {} names no next provider cluster", record.name)));
     };
-    let is_back = matches!(standing, Standing::Accepted(_));
-    let rest = hold::rest_of_return(snapshot, consumer, provider).filter(|_| is_back);
+    let is_back = matches!(acceptance, Acceptance::Accepted(_));
+    let rest = acceptance::rest_of_return(snapshot, consumer, provider).filter(|_| is_back);
     if is_back && rest.is_none() {
         return Ok(abandon(held, next, "its provider takes it again"));
     }
@@ -276,28 +275,28 @@ pub(crate) fn on_the_way(held: Held<'_>, next: &ProviderRef, standing: &Standing
     let mut plan = Plan::default();
     let answered;
     let said = if next.version.is_some() {
-        answered = elsewhere::answers(snapshot, consumer, asked, answers)?;
+        answered = alternatives::answers(snapshot, consumer, asked, answers)?;
         in_other_version(snapshot, &answered, next, &to)
     } else {
-        hold::said(snapshot, asked, answers, &to)
+        acceptance::said(snapshot, asked, answers, &to)
     };
-    let at_next = hold::standing(snapshot, next, &to, &said);
+    let at_next = acceptance::acceptance(snapshot, next, &to, &said);
     match &at_next {
-        Standing::Accepted(_) => plan.judged.push((to.clone(), true)),
-        Standing::Refused(_) => plan.judged.push((to.clone(), false)),
-        Standing::Unknown(..) => {}
+        Acceptance::Accepted(_) => plan.judged.push((to.clone(), true)),
+        Acceptance::Refused(_) => plan.judged.push((to.clone(), false)),
+        Acceptance::Unknown(..) => {}
     }
     if let Some(rest) = rest {
         plan.again_in(rest);
         return Ok(hesitate(held, &to, plan));
     }
     match at_next {
-        Standing::Accepted(other) => go_on(held, next, &to, other.as_deref(), plan),
-        Standing::Unknown(doubt, why) => {
+        Acceptance::Accepted(other) => go_on(held, next, &to, other.as_deref(), plan),
+        Acceptance::Unknown(doubt, why) => {
             let why = doubt.as_ref().map_or(why, |doubt| doubt.message.clone());
             Ok(stall(held, &to, &why, doubt.as_ref(), plan))
         }
-        Standing::Refused(refusal) => turned_down(held, next, &to, &refusal, plan),
+        Acceptance::Refused(refusal) => turned_down(held, next, &to, &refusal, plan),
     }
 }
 
@@ -322,15 +321,15 @@ fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &R
         return Ok(stall(held, to, &doubt.message, Some(&doubt), plan));
     }
     let why = format!("{to} does not take it any more: {}", refusal.words());
-    if let Some(rest) = hold::rest(snapshot, consumer, to) {
+    if let Some(rest) = acceptance::rest(snapshot, consumer, to) {
         plan.again_in(rest);
         return Ok(stall(held, to, &why, None, plan));
     }
-    let said = elsewhere::answers(snapshot, consumer, asked, answers)?;
+    let said = alternatives::answers(snapshot, consumer, asked, answers)?;
     // What the next provider refuses is the object in the version in which it goes there.
     let both = [provider, to];
     let refuse = if next.version.is_some() { &both[..1] } else { &both[..] };
-    match elsewhere::choose(snapshot, record, refuse, &said) {
+    match alternatives::choose(snapshot, record, refuse, &said) {
         Choice::To(offer, version) if offer.provider != *provider && offer.provider != *to => {
             if let Some(full) = full(snapshot, provider, &offer.provider) {
                 let why = format!("{why}; {} takes it, but {}", offer.provider, full.message);
@@ -351,7 +350,7 @@ fn turned_down(held: Held<'_>, next: &ProviderRef, to: &ClusterName, refusal: &R
         Choice::To(offer, _) if offer.provider == *provider => Ok(abandon(held, next, &why)),
         // The copy that is being made is the same object in another version.
         Choice::To(offer, version) => {
-            let next = Some(elsewhere::stays(next, &offer, version));
+            let next = Some(alternatives::stays(next, &offer, version));
             let spec = AssignmentSpec { next, ..record.spec.clone() };
             plan.state = State::Moving;
             plan.then(migrate::abandon(snapshot, &why, None));
@@ -399,7 +398,7 @@ fn stall(held: Held<'_>, to: &ClusterName, why: &str, doubt: Option<&Finding>, p
 /// object can go.
 fn stand_still(held: Held<'_>, to: &ClusterName, why: &str, accepted: Finding, mut plan: Plan) -> Plan {
     plan.waits.push(why.to_owned());
-    plan.then(leave::others(held.snapshot, held.record, &mut Plan::default()));
+    plan.then(leftovers::others(held.snapshot, held.record, &mut Plan::default()));
     let synced =
         Finding::no(reason::MOVING, format!("it is to move from {} to {to}, which waits: {why}", held.provider));
     let hands_over = migrate::hands_over(held.snapshot);
@@ -434,13 +433,13 @@ pub(crate) fn told(held: Held<'_>, mut plan: Plan) -> Plan {
 fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Offer>, mut plan: Plan) -> Planned {
     let Held { snapshot, consumer, record, provider, answers, .. } = held;
     if let Some(offer) = offer {
-        let next = elsewhere::stays(next, offer, next.version.clone());
+        let next = alternatives::stays(next, offer, next.version.clone());
         plan.state = State::Moving;
         plan.then([held.update(AssignmentSpec { next: Some(next), ..record.spec.clone() })]);
         return Ok(plan);
     }
-    plan.then(leave::others(snapshot, record, &mut Plan::default()));
-    let mut wait = leave::blocks(snapshot, record);
+    plan.then(leftovers::others(snapshot, record, &mut Plan::default()));
+    let mut wait = leftovers::blocks(snapshot, record);
     if wait.is_none() {
         wait = copy_to(held, next, to, &mut plan);
     }
@@ -480,16 +479,16 @@ fn go_on(held: Held<'_>, next: &ProviderRef, to: &ClusterName, offer: Option<&Of
 /// Brings the copy at the next provider in step; what is in the way.
 fn copy_to(held: Held<'_>, next: &ProviderRef, to: &ClusterName, plan: &mut Plan) -> Option<String> {
     let Held { snapshot, record, .. } = held;
-    let seat = Seat::from(next);
+    let placement = Placement::from(next);
     let Some(consumer) = snapshot.consumer_in(next.version.as_deref()) else {
         return Some(format!("the object cannot be read as {}", next.version.as_deref().unwrap_or_default()));
     };
-    let key = snapshot.key_at(&seat);
-    let Some(target) = snapshot.record.present().and_then(|record| record.target(&seat)) else {
+    let key = snapshot.key_at(&placement);
+    let Some(target) = snapshot.record.present().and_then(|record| record.target(&placement)) else {
         return Some(format!("the place at {to} cannot be read"));
     };
     let uid = record.next_uid();
-    let there = snapshot.view(&seat).and_then(View::present);
+    let there = snapshot.view(&placement).and_then(View::present);
     let step = copy::copy(snapshot, copy::At { key: &key, target: &target, uid }, consumer, there.map(AsRef::as_ref));
     let is_due = step.action.is_some();
     plan.then(step.action);

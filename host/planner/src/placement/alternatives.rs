@@ -1,5 +1,5 @@
 //! Where an object could go that its provider does not take any more: which of the other offers accept it, in the version in
-//! which it is brokered or another watched one. Needs no client.
+//! which it is brokered or another watched one.
 
 use std::sync::Arc;
 

@@ -19,14 +19,14 @@ use resource_broker_api::{
 use crate::{
     model::{
         ownership,
-        snapshot::{Identity, Key, MigrationRecord, Record, Seat, Target, View},
+        snapshot::{Identity, Key, MigrationRecord, Placement, Record, Target, View},
     },
     plan::{
         About, Action, Event, Guard, Plan, State,
         text::{self, MAX_EVENT},
         writes,
     },
-    relocation::churn,
+    relocation::relocate,
 };
 
 /// When a copy that may be needed is looked at again: nobody calls when it is not any more.
@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// All inputs of one copy.
 #[derive(Clone, Debug)]
-pub struct SweepSnapshot {
+pub struct OrphanSnapshot {
     /// What this broker marks its copies with, where it could find that out.
     pub broker: Option<Arc<str>>,
     /// The copy's place.
@@ -68,7 +68,7 @@ pub fn claim(target: &Target, copy: &Object) -> Option<Key> {
 }
 
 /// What is to be done about a copy.
-pub fn plan(snapshot: &SweepSnapshot) -> Plan {
+pub fn plan(snapshot: &OrphanSnapshot) -> Plan {
     let Some(copy) = &snapshot.copy else { return Plan::default() };
     let Some(key) = claim(&snapshot.target, copy) else { return Plan::default() };
     let is_ours = copy.has_finalizer(keys::GENERIC_FINALIZER)
@@ -107,7 +107,7 @@ pub fn plan(snapshot: &SweepSnapshot) -> Plan {
 }
 
 /// Whether a place that the record names is in the cluster of this copy, which another name of it shows.
-fn is_same_cluster(snapshot: &SweepSnapshot, record: &Record) -> bool {
+fn is_same_cluster(snapshot: &OrphanSnapshot, record: &Record) -> bool {
     let of = |cluster: &ClusterName| snapshot.identities.get(cluster).and_then(|known| known.fingerprint.as_deref());
     let Some(here) = of(&snapshot.target.cluster) else { return false };
     let places = std::iter::once(&record.spec.provider).chain(&record.spec.next);
@@ -118,7 +118,7 @@ fn is_same_cluster(snapshot: &SweepSnapshot, record: &Record) -> bool {
     })
 }
 
-fn take_away(snapshot: &SweepSnapshot, copy: &Object, guards: Vec<Guard>) -> Plan {
+fn take_away(snapshot: &OrphanSnapshot, copy: &Object, guards: Vec<Guard>) -> Plan {
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     if !copy.is_deleting() {
         plan.then([Action::Delete { target: snapshot.target.clone(), uid: copy.uid().into(), guards }]);
@@ -130,15 +130,15 @@ fn take_away(snapshot: &SweepSnapshot, copy: &Object, guards: Vec<Guard>) -> Pla
 
 /// That the copy which the record names is there and as ready as this one, to be confirmed; or why it cannot take this one's
 /// place yet.
-fn serving(snapshot: &SweepSnapshot, copy: &Object, key: &Key, record: &Record) -> Result<Guard, String> {
+fn serving(snapshot: &OrphanSnapshot, copy: &Object, key: &Key, record: &Record) -> Result<Guard, String> {
     if let Some(why) = migrates(snapshot) {
         return Err(why);
     }
     if let Some(next) = record.next() {
         return Err(format!("the object is on its way to {next}"));
     }
-    let seat = Seat::from(&record.spec.provider);
-    let named = record.provider().zip(record.target(&seat));
+    let placement = Placement::from(&record.spec.provider);
+    let named = record.provider().zip(record.target(&placement));
     let (provider, target) = named.ok_or_else(|| "the record names no provider cluster".to_owned())?;
     let there = match &snapshot.serving {
         None => return Err(format!("{provider}, which has the object, is not attached to the broker")),
@@ -155,14 +155,14 @@ fn serving(snapshot: &SweepSnapshot, copy: &Object, key: &Key, record: &Record) 
     if there.is_deleting() {
         return Err(format!("the copy at {provider} is being deleted"));
     }
-    match churn::unready(copy.field("status").as_ref(), true, there.field("status").as_ref(), &provider) {
+    match relocate::unready(copy.field("status").as_ref(), true, there.field("status").as_ref(), &provider) {
         Some(why) => Err(why),
         None => Ok(Guard::Lives(target, there.uid().into())),
     }
 }
 
 /// A migration begins with this copy, and has not been completed: what it holds may be nowhere else.
-fn migrates(snapshot: &SweepSnapshot) -> Option<String> {
+fn migrates(snapshot: &OrphanSnapshot) -> Option<String> {
     let migration = match &snapshot.migration {
         View::Unknown { why, .. } => return Some(format!("Migrations cannot be read: {why}")),
         View::Absent => return None,
@@ -182,7 +182,7 @@ fn migrates(snapshot: &SweepSnapshot) -> Option<String> {
 }
 
 /// Nothing is done for now, and people are told once.
-fn keep(snapshot: &SweepSnapshot, record: &Record, why: &str) -> Plan {
+fn keep(snapshot: &OrphanSnapshot, record: &Record, why: &str) -> Plan {
     let mut plan = Plan::wait(State::Blocked, why);
     plan.again_in(AGAIN);
     let is_unread = matches!(snapshot.serving, Some(View::Unknown { failing: false, .. }));

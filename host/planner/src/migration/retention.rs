@@ -1,5 +1,5 @@
 //! A migration that is over, that somebody deleted, or whose record is gone: what it left in the compute cluster is taken away,
-//! its finalizer after that, and after a while it goes itself. Needs no client.
+//! its finalizer after that, and after a while it goes itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,8 +12,8 @@ use resource_broker_api::{
 
 use crate::{
     migration::{
-        chronicle::{self, Chronicle, is_over},
         mirror, stage,
+        status_writer::{self, StatusWriter, is_over},
         under_way::take_order,
     },
     model::snapshot::{ComputeView, MigrationRecord, Record, Target, View},
@@ -29,7 +29,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(3);
 
 /// All inputs of one Migration, once its object's own passes have nothing to do with it any more.
 #[derive(Clone, Debug)]
-pub struct HistorySnapshot {
+pub struct RetentionSnapshot {
     /// What this broker marks its objects with, where it could find that out.
     pub broker: Option<Arc<str>>,
     /// The Migration's name.
@@ -47,7 +47,7 @@ pub struct HistorySnapshot {
 }
 
 /// What is to be done about one Migration.
-pub fn plan(snapshot: &HistorySnapshot) -> Plan {
+pub fn plan(snapshot: &RetentionSnapshot) -> Plan {
     let mut plan = Plan::default();
     let Some(migration) = &snapshot.migration else {
         // Somebody took its finalizer off. Where its object still moves it is made anew, and finds what it had deployed.
@@ -66,7 +66,7 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
             let why = "its Assignment is gone";
             // A cache alone is no proof of that: it may be behind the one that shows the Migration.
             let guards = vec![Guard::NoRecord(migration.name.clone())];
-            plan.then(Chronicle::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write_if(guards));
+            plan.then(StatusWriter::of(migration, &snapshot.now).fail(reason::ABANDONED, why).write_if(guards));
         }
         return plan;
     }
@@ -83,7 +83,7 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
         plan.state = State::Waiting;
         return plan;
     }
-    if chronicle::is_blocked(&migration.status) {
+    if status_writer::is_blocked(&migration.status) {
         plan.then(unblock(snapshot, migration));
         plan.state = State::Waiting;
         return plan;
@@ -107,7 +107,7 @@ pub fn plan(snapshot: &HistorySnapshot) -> Plan {
 }
 
 /// One that somebody deleted, whatever it had come to: it goes when nothing of it is in the compute cluster any more.
-fn going(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Plan {
+fn going(snapshot: &RetentionSnapshot, migration: &MigrationRecord) -> Plan {
     let mut plan = Plan { state: State::Deleting, ..Plan::default() };
     if let Some(left) = left(migration, &snapshot.compute) {
         tell(snapshot, migration, &left, &mut plan);
@@ -122,18 +122,18 @@ fn going(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Plan {
 }
 
 /// Has a Migration say what is awaited, or in the way.
-fn say(snapshot: &HistorySnapshot, migration: &MigrationRecord, finding: &Finding) -> Vec<Action> {
-    Chronicle::of(migration, &snapshot.now).progressing(finding).write()
+fn say(snapshot: &RetentionSnapshot, migration: &MigrationRecord, finding: &Finding) -> Vec<Action> {
+    StatusWriter::of(migration, &snapshot.now).progressing(finding).write()
 }
 
 /// Takes back what one that is over said of its namespace.
-fn unblock(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> Vec<Action> {
-    let (why, message) = chronicle::failure(&migration.status).unwrap_or((reason::OVER, "it is complete"));
+fn unblock(snapshot: &RetentionSnapshot, migration: &MigrationRecord) -> Vec<Action> {
+    let (why, message) = status_writer::failure(&migration.status).unwrap_or((reason::OVER, "it is complete"));
     say(snapshot, migration, &Finding::no(why, message))
 }
 
 /// Has a Migration say why it does not go. A deletion that is simply under way is not worth a write.
-fn tell(snapshot: &HistorySnapshot, migration: &MigrationRecord, left: &str, plan: &mut Plan) {
+fn tell(snapshot: &RetentionSnapshot, migration: &MigrationRecord, left: &str, plan: &mut Plan) {
     let lasted = migration.deleted_at.as_ref().map_or(PATIENCE, |at| snapshot.now.0.duration_since(at.0));
     if lasted < PATIENCE {
         plan.again_in(Duration::try_from((PATIENCE - lasted).min(PATIENCE)).unwrap_or_default());
@@ -176,7 +176,7 @@ pub(crate) fn delete(migration: &MigrationRecord) -> Action {
 
 /// Orders about a migration that is over; whether it is to be tried again from its beginning.
 fn orders(migration: &MigrationRecord, plan: &mut Plan) -> bool {
-    let is_rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
+    let is_rolled_back = status_writer::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
     let ordered = |order: &str| migration.orders.get(order).is_some_and(|value| value != "false");
     if is_rolled_back && ordered(keys::MIGRATION_RETRY) {
         return true;
@@ -185,7 +185,7 @@ fn orders(migration: &MigrationRecord, plan: &mut Plan) -> bool {
         if !ordered(order) {
             continue;
         }
-        let why = match chronicle::failure(&migration.status) {
+        let why = match status_writer::failure(&migration.status) {
             // The order that made it so.
             Some((reason::ROLLED_BACK, _)) => None,
             Some(_) => Some("it was abandoned; there is nothing to retry or to roll back"),
@@ -208,8 +208,8 @@ fn orders(migration: &MigrationRecord, plan: &mut Plan) -> bool {
 }
 
 /// Whether it keeps its object from moving again, and stays for that.
-fn holds(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> bool {
-    let is_rolled_back = chronicle::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
+fn holds(snapshot: &RetentionSnapshot, migration: &MigrationRecord) -> bool {
+    let is_rolled_back = status_writer::failure(&migration.status).is_some_and(|(why, _)| why == reason::ROLLED_BACK);
     is_rolled_back
         && match &snapshot.record {
             View::Unknown { .. } => true,
@@ -223,7 +223,7 @@ fn holds(snapshot: &HistorySnapshot, migration: &MigrationRecord) -> bool {
 
 /// When it came to its end.
 fn ended(migration: &MigrationRecord) -> Option<&Time> {
-    let completed = chronicle::name(MigrationState::CutoverCompleted);
+    let completed = status_writer::name(MigrationState::CutoverCompleted);
     let end = migration
         .status
         .conditions

@@ -1,5 +1,5 @@
 //! What a Migration's status says: its state with a condition for each one that was reached, its stages, what is awaited, and
-//! how it ended. Needs no client.
+//! how it ended.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use resource_broker_api::{
@@ -22,14 +22,14 @@ const ORDER: [&str; 7] =
 
 /// A status that is being rewritten.
 #[derive(Debug)]
-pub(crate) struct Chronicle<'a> {
+pub(crate) struct StatusWriter<'a> {
     migration: &'a MigrationRecord,
     now: &'a Time,
     status: MigrationStatus,
     events: Vec<Event>,
 }
 
-impl<'a> Chronicle<'a> {
+impl<'a> StatusWriter<'a> {
     /// As it is.
     pub(crate) fn of(migration: &'a MigrationRecord, now: &'a Time) -> Self {
         Self { migration, now, status: migration.status.clone(), events: Vec::new() }

@@ -3,7 +3,7 @@
 use resource_broker_api::broker::{AssignmentSpec, PreviousRef, ProviderRef};
 
 use crate::{
-    model::snapshot::{Record, Seat, Snapshot, View},
+    model::snapshot::{Placement, Record, Snapshot, View},
     plan::{Action, Plan, writes::update},
     sync::end::{End, confirm, end_at},
 };
@@ -15,10 +15,10 @@ pub(crate) fn others(snapshot: &Snapshot, record: &Record, plan: &mut Plan) -> V
     let mut guards = Vec::new();
     let mut stay = Vec::new();
     for place in &record.spec.previous {
-        let Some(target) = record.target(&Seat::from(place)) else { continue };
+        let Some(target) = record.target(&Placement::from(place)) else { continue };
         let uid = place.uid.as_deref();
         // The place that serves, under another name of its cluster.
-        let there = snapshot.view(&Seat::from(place)).and_then(View::present).map(|there| there.uid());
+        let there = snapshot.view(&Placement::from(place)).and_then(View::present).map(|there| there.uid());
         if record.serving().any(|serving| Some(serving) == uid.or(there)) {
             continue;
         }
@@ -43,8 +43,8 @@ pub(crate) fn others(snapshot: &Snapshot, record: &Record, plan: &mut Plan) -> V
 /// Whether a copy may be made somewhere new: what can be reached of the places that were left is gone. Else what is awaited.
 pub(crate) fn blocks(snapshot: &Snapshot, record: &Record) -> Option<String> {
     record.spec.previous.iter().find_map(|place| {
-        let seat = Seat::from(place);
-        match snapshot.view(&seat) {
+        let placement = Placement::from(place);
+        match snapshot.view(&placement) {
             // What cannot be reached holds nothing up, unless it is where the copy is to be.
             None | Some(View::Unknown { .. }) => {
                 let is_target = record.spec.next.as_ref().is_some_and(|next| next.cluster == place.cluster);

@@ -1,4 +1,4 @@
-//! Whether a provider takes an object as it is now, and what it means where it does not or cannot be asked. Needs no client.
+//! Whether a provider takes an object as it is now, and what it means where it does not or cannot be asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 
 /// Whether a provider takes an object.
 #[derive(Debug)]
-pub enum Standing {
+pub enum Acceptance {
     /// It does; where another of its offers takes it now than the one that is recorded, that one.
     Accepted(Option<Arc<Offer>>),
     /// It does not.
@@ -109,12 +109,12 @@ pub fn said<'a>(snapshot: &'a Snapshot, asked: &[usize], answers: &'a Answers, p
 }
 
 /// Looks at one of the places that the record names.
-pub fn standing(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName, said: &Said<'_>) -> Standing {
+pub fn acceptance(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName, said: &Said<'_>) -> Acceptance {
     if let Some(why) = identity::changed(snapshot, &at.cluster, at.fingerprint.as_deref()) {
-        return Standing::Refused(Refusal::Changed(why));
+        return Acceptance::Refused(Refusal::Changed(why));
     }
     let (Some(view), Some(copy)) = (snapshot.providers.get(provider), snapshot.view(&at.into())) else {
-        return Standing::Refused(Refusal::Detached);
+        return Acceptance::Refused(Refusal::Detached);
     };
     if let View::Unknown { why, failing } = copy {
         return unreadable(format!("the copy at {provider} cannot be read: {why}"), *failing);
@@ -123,34 +123,34 @@ pub fn standing(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName, s
         return unreadable(format!("the offers of {provider} cannot be read: {why}"), *failing);
     }
     if let Some(why) = references::unread(snapshot) {
-        return Standing::Unknown(None, why);
+        return Acceptance::Unknown(None, why);
     }
     if let Some(why) = references::is_away(snapshot, provider) {
-        return Standing::Refused(Refusal::Elsewhere(why));
+        return Acceptance::Refused(Refusal::Elsewhere(why));
     }
     match &said.verdicts {
-        Some(Ok(verdicts)) if verdicts.is_empty() => Standing::Refused(Refusal::Withdrawn),
+        Some(Ok(verdicts)) if verdicts.is_empty() => Acceptance::Refused(Refusal::Withdrawn),
         Some(Ok(verdicts)) => weigh(at, verdicts),
-        Some(Err(failure)) => Standing::Unknown(
+        Some(Err(failure)) => Acceptance::Unknown(
             Some(Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone())),
             "the filter plugin failed".into(),
         ),
-        None => Standing::Unknown(None, "the offers have not been judged".into()),
+        None => Acceptance::Unknown(None, "the offers have not been judged".into()),
     }
 }
 
-fn unreadable(message: String, failing: bool) -> Standing {
-    Standing::Unknown(failing.then(|| Finding::unknown(reason::PROVIDER_UNAVAILABLE, message.clone())), message)
+fn unreadable(message: String, failing: bool) -> Acceptance {
+    Acceptance::Unknown(failing.then(|| Finding::unknown(reason::PROVIDER_UNAVAILABLE, message.clone())), message)
 }
 
-fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Standing {
+fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Acceptance {
     let recorded = &at.accept_api;
     let accepting = || verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Accepted).map(|(offer, _)| *offer);
     if accepting().any(|offer| offer.namespace == recorded.namespace && offer.name == recorded.name) {
-        return Standing::Accepted(None);
+        return Acceptance::Accepted(None);
     }
     if let Some(other) = accepting().next() {
-        return Standing::Accepted(Some(Arc::clone(other)));
+        return Acceptance::Accepted(Some(Arc::clone(other)));
     }
     let unjudged = verdicts.iter().find_map(|(_, verdict)| match verdict {
         Verdict::Failed(why) => Some(why),
@@ -158,7 +158,7 @@ fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Standing {
     });
     if let Some(why) = unjudged {
         let finding = Finding::unknown(reason::PLUGIN_FAILED, why.clone());
-        return Standing::Unknown(Some(finding), "the filter plugin failed".into());
+        return Acceptance::Unknown(Some(finding), "the filter plugin failed".into());
     }
     let reasons: Vec<String> = verdicts
         .iter()
@@ -167,7 +167,7 @@ fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Standing {
             Verdict::Accepted | Verdict::Failed(_) => None,
         })
         .collect();
-    Standing::Refused(Refusal::Rules(reasons.join(" | ")))
+    Acceptance::Refused(Refusal::Rules(reasons.join(" | ")))
 }
 
 /// For how long a refusal must still last before it counts; `None`: it counts now. One that follows from a change of the
