@@ -104,8 +104,8 @@ impl Removal {
             if !self.cleaned.remove(&uid) {
                 tracing::warn!(
                     cluster = %name,
-                    "the removed cluster could not be reached: what the broker put there keeps its annotations and its finalizer \
-                     {}, which have to be taken off by hand",
+                    "this process has not reached the removed cluster: unless an earlier one had done with it, what the broker put \
+                     there keeps its annotations and its finalizer {}, which have to be taken off by hand",
                     keys::GENERIC_FINALIZER
                 );
             }
@@ -200,6 +200,8 @@ impl Removal {
     async fn clean_consumer(&self, cluster: &Arc<Cluster>) -> Result<usize, Stuck> {
         let me = self.cache.me();
         let mut found = 0;
+        // The orders of other brokers, by UID.
+        let mut others = HashSet::new();
         for resource in self.served(cluster, &self.kinds).await? {
             for object in self.list::<Object>(cluster, &resource.all(), "").await? {
                 let served_by = object.annotation(keys::SERVED_BY);
@@ -209,13 +211,17 @@ impl Removal {
                 if is_ours {
                     let marks = if is_copy { ORDER_THAT_IS_A_COPY } else { ORDER };
                     found += usize::from(self.strip(cluster, &resource, &object, marks).await?);
+                } else {
+                    others.insert(object.uid().to_owned());
                 }
             }
         }
         for resource in self.served(cluster, &self.related).await? {
             let selector = format!("labelSelector={}&", keys::RELATED_TO);
             for object in self.list::<Object>(cluster, &resource.all(), &selector).await? {
-                found += usize::from(self.strip(cluster, &resource, &object, RELATED).await?);
+                if belongs_to_our_order(&object, &self.kinds, &others) {
+                    found += usize::from(self.strip(cluster, &resource, &object, RELATED).await?);
+                }
             }
         }
         Ok(found)
@@ -339,6 +345,14 @@ fn without(object: &Object, marks: Marks, me: Option<&str>) -> Option<Value> {
     Some(json!({"metadata": metadata}))
 }
 
+/// Whether a related resource was copied for an order of this broker: the label alone says nothing, several brokers set it.
+fn belongs_to_our_order(object: &Object, kinds: &[Gvk], others: &HashSet<String>) -> bool {
+    object.meta.owner_references.iter().flatten().any(|owner| {
+        let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        kinds.iter().any(|kind| kind.kind == owner.kind && kind.group == group) && !others.contains(&owner.uid)
+    })
+}
+
 /// What is to be done about an Assignment once a cluster is no more.
 fn change_of(record: &Assignment, name: &str, namespace: &str) -> Result<Option<Request<Vec<u8>>>, http::Error> {
     let (object, uid) = (record.metadata.name.as_deref().unwrap_or_default(), record.metadata.uid.as_deref());
@@ -384,6 +398,25 @@ mod tests {
         assert_eq!(kept["metadata"]["finalizers"], json!(["theirs", keys::GENERIC_FINALIZER]));
         let bare = object(&json!({"metadata": {"name": "a", "uid": "u", "finalizers": ["theirs"]}}));
         assert_eq!(without(&bare, COPY, None), None, "nothing is written where nothing is");
+    }
+
+    #[test]
+    fn related_resources_of_other_brokers_orders_keep_their_marks() {
+        let kinds = [Gvk::new("example.com", "v1", "Widget")];
+        let others = HashSet::from(["theirs".to_owned()]);
+        let owned = |api_version: &str, kind: &str, uid: &str| {
+            let owner = json!({"apiVersion": api_version, "kind": kind, "name": "a", "uid": uid});
+            let secret = object(&json!({"metadata": {"name": "s", "uid": "u", "ownerReferences": [owner]}}));
+            belongs_to_our_order(&secret, &kinds, &others)
+        };
+        assert!(owned("example.com/v1", "Widget", "ours") && owned("example.com/v2", "Widget", "ours"));
+        assert!(!owned("example.com/v1", "Widget", "theirs"), "the order names another broker");
+        assert!(
+            !owned("example.com/v1", "Gadget", "x") && !owned("other.com/v1", "Widget", "x"),
+            "a kind of another broker"
+        );
+        let bare = object(&json!({"metadata": {"name": "s", "uid": "u"}}));
+        assert!(!belongs_to_our_order(&bare, &kinds, &others), "a replica of a copy is its maker's");
     }
 
     #[test]
