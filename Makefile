@@ -125,6 +125,20 @@ test-crash: toolchain ## Kill the broker at every write, let every write fail, a
 	$(call step,killing it wherever it writes (some minutes))
 	@$(with_assets) cargo test --workspace --test e2e crash::
 
+# The last commit whose records know objects by UID alone.
+EARLIER ?= e17564e
+earlier = $(RESOURCE_BROKER_CACHE)/earlier/$(EARLIER)
+.PHONY: test-upgrade
+test-upgrade: toolchain ## Start this release on what an earlier one left; EARLIER=commit chooses it
+	$(call step,building the broker of $(EARLIER) (once; some minutes) and the tests)
+	@if [ ! -x '$(earlier)/resource-broker' ]; then \
+		mkdir -p '$(earlier)/source' && git archive $(EARLIER) | tar -x -C '$(earlier)/source'; \
+		cd '$(earlier)/source' && CARGO_TARGET_DIR='$(earlier)/target' cargo build --bin resource-broker; \
+		mv '$(earlier)/target/debug/resource-broker' '$(earlier)/' && rm -rf '$(earlier)/target' '$(earlier)/source'; \
+	fi
+	@$(build_all)
+	@$(with_assets) RESOURCE_BROKER_EARLIER_BIN='$(earlier)/resource-broker' cargo test --workspace --test e2e upgrade::
+
 .PHONY: test-e2e
 test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name runs one
 	$(call step,building the broker and the tests)
@@ -133,11 +147,12 @@ test-e2e: toolchain ## Run the tests that need real API servers; TEST_ARGS=name 
 
 # What they find is kept in proptest-regressions/, and is tried first from then on.
 .PHONY: nightly
-nightly: toolchain ## Run what takes long: ten times as many random tests as usual, with another seed each time
+nightly: toolchain ## Run what takes long: an upgrade, and ten times as many random tests with another seed each time
 	$(call step,building the random tests)
 	@cargo test --workspace --lib --test planner --no-run
 	@seed=$${SEED:-$$(date +%s)}; echo "seed $$seed: SEED=$$seed make nightly tries the same again"; \
 		PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=2560 cargo test --workspace --lib --test planner --no-fail-fast $(TEST_ARGS)
+	@$(MAKE) test-upgrade
 
 .PHONY: lint
 lint: toolchain lint-format lint-rust lint-deny lint-shell ## Check format, clippy, licences and sources of dependencies, shell

@@ -44,6 +44,7 @@ pub struct BrokerBuilder {
     guard: Arc<Guard>,
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    program: Option<PathBuf>,
 }
 
 impl BrokerBuilder {
@@ -97,6 +98,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// Another program than [`broker_binary`]: that of an earlier release.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Result<Broker> {
         let mut broker = self.spawn()?;
@@ -107,7 +115,8 @@ impl BrokerBuilder {
     /// Starts it without waiting.
     pub fn spawn(self) -> Result<Broker> {
         let (metrics_port, health_port) = (free_port()?, free_port()?);
-        let mut broker = Broker { process: None, binary: broker_binary()?, metrics_port, health_port, builder: self };
+        let binary = self.program.clone().map_or_else(broker_binary, Ok)?;
+        let mut broker = Broker { process: None, binary, metrics_port, health_port, builder: self };
         broker.launch()?;
         Ok(broker)
     }
@@ -127,7 +136,7 @@ impl Broker {
     /// A broker called `name` (which names its log file) whose processes end with `planes`.
     pub fn builder(planes: &Planes, name: &str) -> BrokerBuilder {
         let guard = Arc::clone(planes.guard());
-        BrokerBuilder { name: name.to_owned(), guard, args: Vec::new(), environment: Vec::new() }
+        BrokerBuilder { name: name.to_owned(), guard, args: Vec::new(), environment: Vec::new(), program: None }
     }
 
     /// The usual test: one coordination cluster, consumers and providers under their own names, as administrator.
@@ -198,6 +207,13 @@ impl Broker {
         self.kill9()?;
         self.launch()?;
         self.ready().await
+    }
+
+    /// Starts it again (killed first, if it runs) as the release that is tested, whichever it was before, and waits until it is
+    /// ready.
+    pub async fn upgrade(&mut self) -> Result<()> {
+        self.binary = broker_binary()?;
+        self.restart().await
     }
 
     /// The number of its process, for looking at its memory and time.

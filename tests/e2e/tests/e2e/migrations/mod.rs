@@ -20,4 +20,5 @@ mod plugin;
 mod pods;
 mod rights;
 mod stages;
+mod upgrade;
 mod whole;
