@@ -94,7 +94,7 @@ test: toolchain ## Run every test; TEST_ARGS=name runs one
 	@cargo test $(PLUGINS) --workspace --no-fail-fast $(TEST_ARGS)
 	@$(if $(TEST_ARGS),,$(MAKE) test-plugins)
 	$(call step,testing everything else)
-	@$(with_assets) cargo test --workspace --no-fail-fast $(TEST_ARGS)
+	@$(with_assets) tests/run.sh $(TEST_ARGS)
 
 # The plugins' own tests run natively: here the same cases are asked of the components, in the sandbox.
 .PHONY: test-plugins

@@ -142,7 +142,7 @@ impl Cluster {
         let mark = format!("{MARK}{}", log.marks.fetch_add(1, Ordering::Relaxed));
         let request = http::Request::get(&mark).body(Vec::new()).context("not a request")?;
         self.client().await?.request_text(request).await.with_context(|| format!("{}: GET {mark}", self.name()))?;
-        poll("the record of a request just made", Duration::from_secs(10), async || {
+        poll("the record of a request just made", Duration::from_mins(1), async || {
             let events = log.read(start).map_err(|error| format!("{error:#}"))?;
             events.iter().any(|event| event.request_uri == mark).then_some(()).ok_or(format!("{} others", events.len()))
         })

@@ -15,7 +15,7 @@ use crate::planes::Planes;
 use crate::process::Process;
 
 /// How long a broker may take to be ready; many start at once on few cores.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_secs(150);
 
 /// How long a broker may take to end when told to: twice what it promises.
 const END: Duration = Duration::from_secs(10);

@@ -22,7 +22,7 @@ use crate::net::free_port;
 use crate::process::Process;
 
 /// How long a server may take to serve; two cores that start eight at once need most of it.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(150);
 
 /// Another program can take the port between our choice and the server's start.
 const ATTEMPTS: u32 = 3;

@@ -19,7 +19,7 @@ use crate::cluster::Cluster;
 const MANAGER: &str = "harness";
 
 /// How long a new custom resource may take to be served.
-const SERVED: Duration = Duration::from_secs(30);
+const SERVED: Duration = Duration::from_secs(150);
 
 impl Cluster {
     /// Applies every document of `text` in order, and returns what the server made of them.
