@@ -209,8 +209,8 @@ lint-deny: toolchain
 .PHONY: lint-shell
 lint-shell:
 	$(call step,checking shell scripts)
-	@for script in .ci/run tests/harness/control-plane.sh; do bash -n $$script; done
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run tests/harness/control-plane.sh; \
+	@for script in .ci/run tests/harness/control-plane.sh tests/run.sh; do bash -n $$script; done
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run tests/harness/control-plane.sh tests/run.sh; \
 	else echo 'only their syntax: shellcheck is not installed'; fi
 
 # rustup may have been told not to install by itself what rust-toolchain.toml asks for.

@@ -1,5 +1,7 @@
 //! The pages for users name everything that this crate makes public.
 
+use std::path::Path;
+
 use resource_broker_api::all_crds;
 
 const CONDITIONS: &str = include_str!("../src/conditions.rs");
@@ -31,5 +33,26 @@ fn every_kind_and_short_name_of_the_broker_is_documented() {
                 assert!(KINDS.contains(&format!("(`{short}`)")), "docs/kinds.md does not have {short}");
             }
         }
+    }
+}
+
+#[test]
+fn every_rule_names_a_file_and_a_test_that_exist() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read =
+        |path: &str| std::fs::read_to_string(repository.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let page = read("docs/rules.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with('|') && line.contains('`'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+        .filter(|cells: &Vec<&str>| cells.last().is_some_and(|cell| cell.contains("::")))
+        .collect();
+    assert!(rows.len() >= 25, "{} rules", rows.len());
+    for row in rows {
+        let [rule, file, test] = row[..] else { panic!("not a rule, a file and a test: {row:?}") };
+        assert!(repository.join(file).is_file(), "{rule}: there is no {file}");
+        let Some((path, name)) = test.split_once("::") else { panic!("{rule}: {test} names no test") };
+        assert!(read(path).contains(&format!("fn {name}(")), "{rule}: {path} has no test {name}");
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     cache::{MirrorName, is_named},
     planner::{
+        migration::found::{self, Found},
         model::snapshot::{Part, Target},
         plan::Budget,
     },
@@ -71,11 +72,11 @@ impl Apply {
                 let there = self.read(target, PART).await?;
                 let there = there.ok_or_else(|| Fault::Again(format!("{target} has just gone")))?;
                 self.took(target, &there);
-                if is_of_another_stage(&there, body) {
+                let found = found::judge(&there, body);
+                if found == Found::OtherStage {
                     self.take_away(target, &there).await?;
-                    return Err(Fault::Again(format!("{target} of another stage goes first")));
                 }
-                found_instead(target, &there, body)
+                found_instead(target, found)
             }
             Err(error) => Err(lacking_namespace(target, &error, PART)
                 .unwrap_or_else(|| refused(&described(target, body), &error, PART))),
@@ -139,30 +140,17 @@ fn described(target: &Target, body: &Value) -> String {
     )
 }
 
-/// Whether an object has the label that another is to be deployed with.
-fn is_marked(there: &Object, body: &Value, label: &str) -> bool {
-    let meant = body["metadata"]["labels"][label].as_str();
-    meant.is_some() && meant == there.label(label)
-}
-
-/// Whether an object is this migration's, and left from a stage that nobody remembers: its Migration was deleted by hand.
-fn is_of_another_stage(there: &Object, body: &Value) -> bool {
-    is_marked(there, body, keys::MIGRATION_ID)
-        && there.label(keys::MIGRATION_STAGE).is_some()
-        && !is_marked(there, body, keys::MIGRATION_STAGE)
-}
-
-/// What it means that an object is there which a stage was to deploy.
-fn found_instead(target: &Target, there: &Object, body: &Value) -> Done {
-    let is_its = |label| is_marked(there, body, label);
-    if !is_its(keys::MIGRATION_ID) || !is_its(keys::MIGRATION_STAGE) {
-        let message = format!("{target} exists and is not this migration's; rename or delete that one");
-        return Err(failed(Part::Migration, reason::WRITE_FAILED, message, "conflict"));
+/// What becomes of a stage's object where there is one already.
+fn found_instead(target: &Target, found: Found) -> Done {
+    match found {
+        Found::Deployed => Ok(vec![]),
+        Found::Deleting => Err(Fault::Again(format!("{target} of an earlier attempt is still going"))),
+        Found::OtherStage => Err(Fault::Again(format!("{target} of another stage goes first"))),
+        Found::Foreign => {
+            let message = format!("{target} exists and is not this migration's; rename or delete that one");
+            Err(failed(Part::Migration, reason::WRITE_FAILED, message, "conflict"))
+        }
     }
-    if there.is_deleting() {
-        return Err(Fault::Again(format!("{target} of an earlier attempt is still going")));
-    }
-    Ok(vec![])
 }
 
 #[cfg(test)]
@@ -170,22 +158,6 @@ mod tests {
     use resource_broker_api::names::{ClusterName, Gvk, Role};
 
     use super::*;
-    use crate::testing::object;
-
-    fn outcome(there: &Value) -> Done {
-        let target = Target::new(
-            ClusterName::new(Role::Compute, "compute"),
-            Gvk::new("batch", "v1", "Job"),
-            Some("jobs".into()),
-            "m1-run".into(),
-        );
-        let body = json!({"metadata": {"labels": {keys::MIGRATION_ID: "m1", keys::MIGRATION_STAGE: "copy"}}});
-        found_instead(&target, &object(there), &body)
-    }
-
-    fn there(id: &str, stage: &str) -> Value {
-        json!({"metadata": {"name": "m1-run", "labels": {keys::MIGRATION_ID: id, keys::MIGRATION_STAGE: stage}}})
-    }
 
     #[test]
     fn a_refused_resource_is_named_with_its_stage_and_template() {
@@ -211,14 +183,18 @@ mod tests {
 
     #[test]
     fn what_is_there_is_taken_in_where_it_is_this_stages_and_left_alone_otherwise() {
-        assert!(outcome(&there("m1", "copy")).is_ok(), "the answer to an earlier request was lost");
-        for other in [there("m2", "copy"), there("m1", "check"), json!({"metadata": {"name": "m1-run"}})] {
-            let Err(Fault::Failed { failure, .. }) = outcome(&other) else { panic!("{other} was taken") };
-            assert!(failure.message.contains("Job jobs/m1-run in compute#compute exists"), "{}", failure.message);
-            assert!(failure.message.contains("rename or delete"), "{}", failure.message);
+        let target = Target::new(
+            ClusterName::new(Role::Compute, "compute"),
+            Gvk::new("batch", "v1", "Job"),
+            Some("jobs".into()),
+            "m1-run".into(),
+        );
+        assert!(found_instead(&target, Found::Deployed).is_ok());
+        for goes_first in [Found::Deleting, Found::OtherStage] {
+            assert!(matches!(found_instead(&target, goes_first), Err(Fault::Again(_))), "{goes_first:?}");
         }
-        let mut going = there("m1", "copy");
-        going["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z".into();
-        assert!(matches!(outcome(&going), Err(Fault::Again(_))), "it is made anew when it is gone");
+        let Err(Fault::Failed { failure, .. }) = found_instead(&target, Found::Foreign) else { panic!("it was taken") };
+        assert!(failure.message.contains("Job jobs/m1-run in compute#compute exists"), "{}", failure.message);
+        assert!(failure.message.contains("rename or delete"), "{}", failure.message);
     }
 }

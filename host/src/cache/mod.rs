@@ -188,7 +188,7 @@ struct Inner {
     uses: HashMap<ClusterName, Use>,
     stores: HashMap<StoreId, Store>,
     /// Whether most of what records name at a consumer is not there, by kind, and when that was counted.
-    vanished: HashMap<(ClusterName, Gvk), (Instant, Option<String>)>,
+    disappearances: HashMap<(ClusterName, Gvk), (Instant, Option<String>)>,
     /// Where the Assignments are watched.
     records_at: Option<StoreId>,
     records: HashMap<String, Arc<Record>>,
@@ -256,7 +256,7 @@ impl Cache {
             known: HashMap::new(),
             uses: HashMap::new(),
             stores: HashMap::new(),
-            vanished: HashMap::new(),
+            disappearances: HashMap::new(),
             records_at: None,
             records: HashMap::new(),
             copies: HashMap::new(),

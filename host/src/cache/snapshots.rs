@@ -44,7 +44,7 @@ impl Cache {
         let shape = consumer_store.and_then(|store| Some(store.resource.as_ref()?.shape)).unwrap_or_default();
         let mut consumer = inner.view(&key.consumer, What::Kind(key.gvk.clone()), key.namespace.as_deref(), &key.name);
         if matches!((&consumer, &record), (View::Absent, View::Present(_)))
-            && let Some(why) = inner.most_vanished(key)
+            && let Some(why) = inner.disappearance_doubt(key)
         {
             consumer = View::Unknown { why, failing: true };
         }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Inner, State, StoreId, What, store::place};
 use crate::planner::{
+    deletion::disappearance,
     model::{
         claimed::Claims,
         declared,
@@ -21,10 +22,8 @@ use crate::planner::{
     offers::Served,
 };
 
-/// How long a count of vanished objects holds.
+/// How long a count of disappeared objects holds.
 const RECOUNT: Duration = Duration::from_secs(5);
-/// So many may vanish at once and be believed.
-const FEW: usize = 20;
 
 /// A copy at a provider, with the related resources that it declares.
 pub(super) struct End {
@@ -79,11 +78,10 @@ impl Inner {
         }
     }
 
-    /// Objects leave through their finalizer. Where most of a consumer's are gone without, this is more likely another
-    /// cluster, or one restored from before their time, than their end: nothing is taken down then.
-    pub(super) fn most_vanished(&mut self, key: &Key) -> Option<String> {
+    /// Why it is not believed that this object is gone, where most of its consumer's are. They are counted now and then.
+    pub(super) fn disappearance_doubt(&mut self, key: &Key) -> Option<String> {
         let id = (key.consumer.clone(), key.gvk.clone());
-        if let Some((_, why)) = self.vanished.get(&id).filter(|(at, _)| at.elapsed() < RECOUNT) {
+        if let Some((_, why)) = self.disappearances.get(&id).filter(|(at, _)| at.elapsed() < RECOUNT) {
             return why.clone();
         }
         let consumer = key.consumer.to_string();
@@ -96,17 +94,11 @@ impl Inner {
                 gone += usize::from(store.is_none_or(|store| store.get(&place).is_none()));
             }
         }
-        let why = (gone > FEW && gone * 2 > all).then(|| {
-            format!(
-                "{gone} of {all} recorded {} objects are not there although none was deleted: is this still the same \
-                 cluster? If they are gone for good, delete their Assignments",
-                key.gvk.kind
-            )
-        });
+        let why = disappearance::doubt(&key.gvk.kind, gone, all);
         if let Some(why) = &why {
             tracing::error!(cluster = %key.consumer, why, "nothing is taken down");
         }
-        self.vanished.insert(id, (Instant::now(), why.clone()));
+        self.disappearances.insert(id, (Instant::now(), why.clone()));
         why
     }
 

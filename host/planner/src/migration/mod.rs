@@ -1,5 +1,6 @@
 //! A relocation with stages.
 
+pub mod found;
 pub mod migrate;
 pub mod mirror;
 pub mod pods;
