@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test of the workspace; arguments go to `cargo test`.
 #
-# The tests on real API servers (`e2e`) share a few cores with a dozen servers. One that fails is tried once more, beside at
+# The tests of `tests/e2e` (on real API servers) share a few cores with a dozen servers. One that fails is tried once more, beside at
 # most one other: if it fails again, it has failed; if not, it is called flaky and its first failure is shown.
 # What failed is shown last, where it is found.
 set -euo pipefail
@@ -26,7 +26,8 @@ status=0
 cargo test --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
 [ "$status" = 0 ] && exit 0
 
-mapfile -t again < <(failed "$log" e2e)
+again=()
+while IFS= read -r name; do again+=("$name"); done < <(failed "$log" e2e)
 # Also where a program ended without naming a test: it was killed, or was not built.
 broken=$(grep -cE '^error: could not compile|^ +process didn.t exit successfully:.*\(signal' "$log" || true)
 if [ "${#again[@]}" = 0 ] || [ -n "$(failed "$log" others)" ] || [ "$broken" != 0 ]; then

@@ -1,4 +1,4 @@
-//! The pages for users name everything that this crate makes public.
+//! The pages below `docs/` name everything that this crate makes public, and only files and tests that exist.
 
 use std::path::Path;
 
