@@ -19,7 +19,7 @@ pub mod accept_filter {
     wit_bindgen::generate!({
         path: "../wit",
         world: "accept-filter-role",
-        with: { "resource-broker:plugin/types@0.1.0": crate::bindings::base::resource_broker::plugin::types },
+        with: { "resource-broker:plugin/types@0.2.0": crate::bindings::base::resource_broker::plugin::types },
         generate_all,
         pub_export_macro: true,
         export_macro_name: "export_accept_filter",
@@ -31,8 +31,8 @@ pub mod status_transformer {
         path: "../wit",
         world: "status-transformer-role",
         with: {
-            "resource-broker:plugin/types@0.1.0": crate::bindings::base::resource_broker::plugin::types,
-            "resource-broker:plugin/documents@0.1.0":
+            "resource-broker:plugin/types@0.2.0": crate::bindings::base::resource_broker::plugin::types,
+            "resource-broker:plugin/documents@0.2.0":
                 crate::bindings::accept_filter::resource_broker::plugin::documents,
         },
         generate_all,
@@ -46,8 +46,8 @@ pub mod migration_template {
         path: "../wit",
         world: "migration-template-role",
         with: {
-            "resource-broker:plugin/types@0.1.0": crate::bindings::base::resource_broker::plugin::types,
-            "resource-broker:plugin/documents@0.1.0":
+            "resource-broker:plugin/types@0.2.0": crate::bindings::base::resource_broker::plugin::types,
+            "resource-broker:plugin/documents@0.2.0":
                 crate::bindings::accept_filter::resource_broker::plugin::documents,
         },
         generate_all,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use resource_broker_plugin_types::MissingRelated;
+
 use crate::read::join;
 use crate::value::ParseError;
 
@@ -112,6 +114,14 @@ impl From<ParseError> for Error {
     /// The input as a whole is wrong; [`Error::below`] says where it is.
     fn from(error: ParseError) -> Self {
         Self::invalid("", error.to_string())
+    }
+}
+
+impl From<MissingRelated> for Error {
+    /// The copy lacks what the migration needs; the path is the key in `status.relatedResources`.
+    fn from(missing: MissingRelated) -> Self {
+        let path = format!("status.relatedResources.{}", crate::escape_key(&missing.key));
+        Self::invalid(path, missing.to_string())
     }
 }
 

@@ -84,7 +84,8 @@ mod component {
     use crate::bindings::status_transformer::exports::resource_broker::plugin::status_transformer as status;
     use crate::{
         AcceptFilter, CopyContext, Deployed, Document, Endpoint, Error, Level, Manifest, MigrationContext,
-        MigrationTemplate, Mirrored, Offer, Plugin, Stage, StageOutcome, StatusTransformer, Verdict, Violation,
+        MigrationTemplate, Mirrored, NamePair, Offer, Plugin, Stage, StageOutcome, StatusTransformer, Verdict,
+        Violation,
     };
 
     /// How a plugin introduces itself; taken from its crate.
@@ -135,10 +136,8 @@ mod component {
             offers: Vec<filter::Offer>,
         ) -> Result<Vec<filter::Verdict>, types::Error> {
             report_panics();
-            let offers: Vec<Offer> = offers
-                .into_iter()
-                .map(|filter::Offer { provider, name, filters }| Offer { provider, name, filters })
-                .collect();
+            let offer = |filter::Offer { provider, name, filters }| Offer { provider, name, filters: filters.into() };
+            let offers: Vec<Offer> = offers.into_iter().map(offer).collect();
             let verdicts = P::judge(&Document::held_by_host(object), &offers)?;
             Ok(verdicts.into_iter().map(verdict).collect())
         }
@@ -153,7 +152,7 @@ mod component {
             message,
         };
         match verdict {
-            Verdict::Accepted => filter::Verdict::Accepted,
+            Verdict::Accepted { score } => filter::Verdict::Accepted(score),
             Verdict::Refused(violations) => filter::Verdict::Refused(violations.into_iter().map(violation).collect()),
         }
     }
@@ -165,8 +164,10 @@ mod component {
             context: status::CopyContext,
         ) -> Result<Option<String>, types::Error> {
             report_panics();
-            let status::CopyContext { prefix, consumer_namespace, provider } = context;
-            let context = CopyContext { prefix, consumer_namespace, provider };
+            let status::CopyContext { names, consumer_namespace, provider } = context;
+            let pair = |status::NamePair { consumer, copy }| NamePair { consumer, copy };
+            let names = names.into_iter().map(pair).collect();
+            let context = CopyContext { names, consumer_namespace, provider };
             let previous = previous.map(Document::held_by_host);
             Ok(P::transform(&Document::held_by_host(copy), previous.as_ref(), &context)?)
         }

@@ -16,12 +16,12 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::Violation;
 use crate::decimal::Decimal;
 use crate::document::Document;
 use crate::error::{Error, FieldError, Problems};
 use crate::field::Field;
 use crate::read;
-use crate::roles::Violation;
 use crate::value::{describe, scalar};
 
 /// A filter that makes sense, as far as the rules go that every plugin has in common.

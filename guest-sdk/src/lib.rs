@@ -52,7 +52,7 @@
 //! let offer = Offer {
 //!     provider: "provider#nestor".to_owned(),
 //!     name: "default/small".to_owned(),
-//!     filters: vec![r#"{"key": "size", "with": {"most": "100Gi"}}"#.to_owned()],
+//!     filters: [r#"{"key": "size", "with": {"most": "100Gi"}}"#.to_owned()].into(),
 //! };
 //! let Ok(Verdict::Refused(violations)) = Sizes::judge_offer(&object, &offer) else { unreachable!() };
 //! assert_eq!(violations[0].message, "a database of 500Gi is larger than this provider takes (100Gi)");
@@ -147,9 +147,10 @@ pub use error::{Error, FieldError, Problems};
 pub use field::{Field, Required};
 pub use filter::Filter;
 pub use host::{Level, log, parse_settings, settings, settings_as, validate_settings_as};
-pub use migration::{
-    Deployed, Endpoint, Manifest, MigrationContext, MigrationTemplate, Mirrored, Stage, StageOutcome, assess_jobs,
-    unknown_stage,
+pub use migration::{Deployed, Manifest, MigrationContext, MigrationTemplate, assess_jobs, unknown_stage};
+pub use resource_broker_plugin_types::{
+    CopyContext, Endpoint, HIGHEST_SCORE, Mirrored, MissingRelated, NamePair, Offer, Stage, StageOutcome, Verdict,
+    Violation,
 };
-pub use roles::{AcceptFilter, CopyContext, Offer, Plugin, StatusTransformer, Verdict, Violation};
+pub use roles::{AcceptFilter, Plugin, StatusTransformer};
 pub use value::ParseError;

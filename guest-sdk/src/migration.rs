@@ -1,5 +1,6 @@
 //! The role that moves an object from one provider to another, and what passes through it.
 
+use resource_broker_plugin_types::{Endpoint, Stage, StageOutcome};
 use serde_json::Value;
 
 use crate::document::Document;
@@ -123,102 +124,6 @@ impl MigrationContext {
     }
 }
 
-/// One end of a migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The provider's cluster.
-    pub provider: String,
-    /// `group/version`, or `version` for the core group.
-    pub api_version: String,
-    /// The copy's kind.
-    pub kind: String,
-    /// The copy's namespace at the provider.
-    pub namespace: String,
-    /// The copy's name at the provider.
-    pub name: String,
-    /// The related resources that are mirrored into the compute cluster.
-    pub related: Vec<Mirrored>,
-}
-
-impl Endpoint {
-    /// The related resource of that key in `status.relatedResources`.
-    pub fn related(&self, key: &str) -> Option<&Mirrored> {
-        self.related.iter().find(|related| related.key == key)
-    }
-
-    /// As [`related`](Self::related), where there has to be one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`] that says which related resource is missing at which provider.
-    pub fn required(&self, key: &str) -> Result<&Mirrored, Error> {
-        self.related(key).ok_or_else(|| {
-            let Self { provider, kind, namespace, name, .. } = self;
-            let message = format!("{kind} {namespace}/{name} at {provider} has no related resource {key:?}");
-            Error::invalid(format!("status.relatedResources.{}", crate::escape_key(key)), message)
-        })
-    }
-}
-
-/// A related resource of one end, as it is found in the compute cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirrored {
-    /// Its key in `status.relatedResources`.
-    pub key: String,
-    /// `group/version`, or `version` for the core group.
-    pub api_version: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its name in the compute cluster's namespace.
-    pub name: String,
-}
-
-/// One step of a migration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
-    /// Unique within the migration.
-    pub name: String,
-    /// Whether the next of the migration's great steps is reached when this stage is done.
-    pub progress: bool,
-    /// After how many seconds the stage has failed; `None`: never.
-    pub timeout_seconds: Option<u32>,
-    /// How many times a failed stage is tried again.
-    pub retries: u32,
-    /// Whether a person has to approve the stage before it starts.
-    pub approval: bool,
-}
-
-impl Stage {
-    /// A stage without a timeout, that is not tried again and needs no approval.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), progress: false, timeout_seconds: None, retries: 0, approval: false }
-    }
-
-    /// When this stage is done, the next of the migration's great steps is reached.
-    #[must_use]
-    pub fn progress(self) -> Self {
-        Self { progress: true, ..self }
-    }
-
-    /// After so many seconds the stage has failed.
-    #[must_use]
-    pub fn timeout(self, seconds: u32) -> Self {
-        Self { timeout_seconds: Some(seconds), ..self }
-    }
-
-    /// A failed stage is tried again so many times.
-    #[must_use]
-    pub fn retries(self, retries: u32) -> Self {
-        Self { retries, ..self }
-    }
-
-    /// A person has to approve the stage before it starts.
-    #[must_use]
-    pub fn approval(self) -> Self {
-        Self { approval: true, ..self }
-    }
-}
-
 /// Something that a stage deploys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -242,31 +147,6 @@ pub struct Deployed {
     pub name: String,
     /// The object as the compute cluster shows it; `None` if it is not there.
     pub object: Option<Document<'static>>,
-}
-
-/// How a stage stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StageOutcome {
-    /// Not yet: what is waited for, one sentence.
-    Waiting(String),
-    /// It may be deployed.
-    Ready,
-    /// It has done what it was for: what it deployed may go.
-    Succeeded,
-    /// It cannot succeed any more: why, one sentence.
-    Failed(String),
-}
-
-impl StageOutcome {
-    /// Not yet, for that reason.
-    pub fn waiting(reason: impl Into<String>) -> Self {
-        Self::Waiting(reason.into())
-    }
-
-    /// Not any more, for that reason.
-    pub fn failed(reason: impl Into<String>) -> Self {
-        Self::Failed(reason.into())
-    }
 }
 
 impl Deployed {

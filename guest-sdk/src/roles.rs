@@ -1,4 +1,6 @@
-//! The roles that a plugin can take, and what passes through them.
+//! The roles that decide which provider takes an object and how its consumer sees its status.
+
+use resource_broker_plugin_types::{CopyContext, Offer, Verdict};
 
 use crate::document::Document;
 use crate::error::Error;
@@ -16,67 +18,6 @@ pub trait Plugin {
     fn validate_settings(settings: &str) -> Result<(), Error> {
         let _ = settings;
         Ok(())
-    }
-}
-
-/// One provider's offer (an `AcceptAPI`) for an object's API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The provider's cluster.
-    pub provider: String,
-    /// The `AcceptAPI`, as `namespace/name`.
-    pub name: String,
-    /// The offer's filters in their order, each one as JSON.
-    pub filters: Vec<String>,
-}
-
-/// One rule that an object breaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The filter's key.
-    pub filter: String,
-    /// The rule's name within the filter, as in `valueIn`.
-    pub rule: String,
-    /// What the rule asks for.
-    pub expected: String,
-    /// What the object has; `None` if it has nothing there.
-    pub found: Option<String>,
-    /// One sentence for the person who made the object.
-    pub message: String,
-}
-
-impl Violation {
-    /// A rule of a filter that an object breaks; what was expected and found is yet to be said.
-    pub fn new(filter: impl Into<String>, rule: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { filter: filter.into(), rule: rule.into(), expected: String::new(), found: None, message: message.into() }
-    }
-
-    /// What the rule asks for.
-    #[must_use]
-    pub fn expected(self, expected: impl Into<String>) -> Self {
-        Self { expected: expected.into(), ..self }
-    }
-
-    /// What the object has.
-    #[must_use]
-    pub fn found(self, found: impl Into<String>) -> Self {
-        Self { found: Some(found.into()), ..self }
-    }
-}
-
-/// A provider's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The provider takes the object.
-    Accepted,
-    /// It does not: every broken rule, not just the first.
-    Refused(Vec<Violation>),
-}
-
-impl From<Vec<Violation>> for Verdict {
-    /// No violations: accepted.
-    fn from(violations: Vec<Violation>) -> Self {
-        if violations.is_empty() { Self::Accepted } else { Self::Refused(violations) }
     }
 }
 
@@ -108,17 +49,6 @@ pub trait AcceptFilter: Plugin {
     fn judge(object: &Document<'_>, offers: &[Offer]) -> Result<Vec<Verdict>, Error> {
         offers.iter().map(|offer| Self::judge_offer(object, offer)).collect()
     }
-}
-
-/// Where a copy and its origin live.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyContext {
-    /// What names at the provider begin with, dash included, as in `0123456789ab-`.
-    pub prefix: String,
-    /// The namespace of the consumer's object.
-    pub consumer_namespace: String,
-    /// The provider's cluster.
-    pub provider: String,
 }
 
 /// The role that shows a provider's status to the consumer.
@@ -154,24 +84,27 @@ mod tests {
 
     impl AcceptFilter for Plain {
         fn judge_offer(_: &Document<'_>, offer: &Offer) -> Result<Verdict, Error> {
-            if offer.provider == "broken" { Err(Error::Internal("no".to_owned())) } else { Ok(Verdict::Accepted) }
+            if offer.provider == "broken" { Err(Error::Internal("no".to_owned())) } else { Ok(Verdict::accepted()) }
         }
     }
 
     fn offer(provider: &str) -> Offer {
-        Offer { provider: provider.to_owned(), name: "default/offer".to_owned(), filters: Vec::new() }
+        Offer { provider: provider.to_owned(), name: "default/offer".to_owned(), filters: Vec::new().into() }
     }
 
     #[test]
     fn by_default_every_offer_is_judged_in_order_and_one_failure_fails_the_call() {
         let object = Document::from(json!({}));
-        assert_eq!(Plain::judge(&object, &[offer("a"), offer("b")]), Ok(vec![Verdict::Accepted, Verdict::Accepted]));
+        assert_eq!(
+            Plain::judge(&object, &[offer("a"), offer("b")]),
+            Ok(vec![Verdict::accepted(), Verdict::accepted()])
+        );
         assert_eq!(Plain::judge(&object, &[offer("a"), offer("broken")]), Err(Error::Internal("no".to_owned())));
     }
 
     #[test]
     fn by_default_the_status_goes_through_and_none_or_null_is_none() {
-        let context = CopyContext { prefix: String::new(), consumer_namespace: String::new(), provider: String::new() };
+        let context = CopyContext { names: Vec::new(), consumer_namespace: String::new(), provider: String::new() };
         for (copy, expected) in [
             (json!({"status": {"phase": "Ready"}}), Some(r#"{"phase":"Ready"}"#)),
             (json!({"status": null}), None),

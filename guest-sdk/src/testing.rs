@@ -50,8 +50,8 @@ use cases::{Answer, Call, Case, Executor, Failure, FailureKind, Report};
 use serde_json::Value;
 
 use crate::{
-    AcceptFilter, CopyContext, Deployed, Document, Endpoint, Error, FieldError, Level, Manifest, MigrationContext,
-    MigrationTemplate, Mirrored, Offer, Plugin, Stage, StageOutcome, StatusTransformer, Verdict, Violation,
+    AcceptFilter, CopyContext, Deployed, Document, Error, FieldError, HIGHEST_SCORE, Level, Manifest, MigrationContext,
+    MigrationTemplate, Offer, Plugin, Stage, StageOutcome, StatusTransformer, Verdict,
 };
 
 thread_local! {
@@ -209,7 +209,7 @@ impl<P: Plugin> Harness<P> {
                 let stages = demand(self.migration, "migration_template")?.stages;
                 let (context, old, new) = migrated(migration);
                 let stages = stages(&context, &old, &new).map_err(failure)?;
-                Ok(Answer::Stages(stages.into_iter().map(stage).collect()))
+                Ok(Answer::Stages(stages))
             }
             Call::Render { migration, stage } => {
                 let render = demand(self.migration, "migration_template")?.render;
@@ -222,9 +222,7 @@ impl<P: Plugin> Harness<P> {
                 let assess = demand(self.migration, "migration_template")?.assess;
                 let (context, old, new) = migrated(migration);
                 let deployed: Vec<Deployed> = deployed.iter().map(deployed_object).collect();
-                assess(&context, &old, &new, stage, &deployed)
-                    .map(|found| Answer::Outcome(outcome(found)))
-                    .map_err(failure)
+                assess(&context, &old, &new, stage, &deployed).map(Answer::Outcome).map_err(failure)
             }
         }
     }
@@ -269,41 +267,29 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-fn judge(judge: Judge, object: &Value, offers: &[cases::Offer]) -> Result<Vec<cases::Verdict>, Failure> {
-    let offer = |cases::Offer { provider, name, filters }: cases::Offer| Offer { provider, name, filters };
-    let offers: Vec<Offer> = offers.iter().cloned().map(offer).collect();
-    let verdicts = judge(&Document::from(object), &offers).map_err(failure)?;
+fn judge(judge: Judge, object: &Value, offers: &[Offer]) -> Result<Vec<Verdict>, Failure> {
+    let verdicts = judge(&Document::from(object), offers).map_err(failure)?;
     if verdicts.len() != offers.len() {
         let message = format!("{} verdicts for {} offers: the host takes no such answer", verdicts.len(), offers.len());
         return Err(Failure::new(FailureKind::Crashed, message));
     }
-    Ok(verdicts.into_iter().map(verdict).collect())
-}
-
-fn verdict(verdict: Verdict) -> cases::Verdict {
-    let violation = |Violation { filter, rule, expected, found, message }| cases::Violation {
-        filter,
-        rule,
-        expected,
-        found,
-        message,
-    };
-    match verdict {
-        Verdict::Accepted => cases::Verdict::Accepted,
-        Verdict::Refused(violations) => cases::Verdict::Refused(violations.into_iter().map(violation).collect()),
+    let is_too_high =
+        |verdict: &&Verdict| matches!(verdict, Verdict::Accepted { score: Some(score) } if *score > HIGHEST_SCORE);
+    if let Some(verdict) = verdicts.iter().find(is_too_high) {
+        let message = format!("{verdict}, more than {HIGHEST_SCORE}: the host takes no such answer");
+        return Err(Failure::new(FailureKind::Crashed, message));
     }
+    Ok(verdicts)
 }
 
 fn status(
     transform: Transform,
     copy: &Value,
     previous: Option<&Value>,
-    context: &cases::CopyContext,
+    context: &CopyContext,
 ) -> Result<Option<Value>, Failure> {
-    let cases::CopyContext { prefix, consumer_namespace, provider } = context.clone();
-    let context = CopyContext { prefix, consumer_namespace, provider };
     let previous = previous.map(Document::from);
-    let Some(json) = transform(&Document::from(copy), previous.as_ref(), &context).map_err(failure)? else {
+    let Some(json) = transform(&Document::from(copy), previous.as_ref(), context).map_err(failure)? else {
         return Ok(None);
     };
     serde_json::from_str(&json).ok().filter(Value::is_object).map(Some).ok_or_else(|| {
@@ -319,32 +305,12 @@ fn migrated(migration: &cases::Migration) -> (MigrationContext, Document<'_>, Do
         id: id.clone(),
         namespace: namespace.clone(),
         configuration: Document::from(configuration.clone()),
-        old: endpoint(old.clone()),
-        new: endpoint(new.clone()),
+        old: old.clone(),
+        new: new.clone(),
     };
     (context, Document::from(old_copy), Document::from(new_copy))
 }
 
-fn endpoint(endpoint: cases::Endpoint) -> Endpoint {
-    let cases::Endpoint { provider, api_version, kind, namespace, name, related } = endpoint;
-    let mirrored = |cases::Mirrored { key, api_version, kind, name }| Mirrored { key, api_version, kind, name };
-    Endpoint { provider, api_version, kind, namespace, name, related: related.into_iter().map(mirrored).collect() }
-}
-
-fn stage(stage: Stage) -> cases::Stage {
-    let Stage { name, progress, timeout_seconds, retries, approval } = stage;
-    cases::Stage { name, progress, timeout_seconds, retries, approval }
-}
-
 fn deployed_object(deployed: &cases::Deployed) -> Deployed {
     Deployed { name: deployed.name.clone(), object: deployed.object.clone().map(Document::from) }
-}
-
-fn outcome(outcome: StageOutcome) -> cases::Outcome {
-    match outcome {
-        StageOutcome::Waiting(reason) => cases::Outcome::Waiting(reason),
-        StageOutcome::Ready => cases::Outcome::Ready,
-        StageOutcome::Succeeded => cases::Outcome::Succeeded,
-        StageOutcome::Failed(reason) => cases::Outcome::Failed(reason),
-    }
 }

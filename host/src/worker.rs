@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::{
-    answers::{Asked, Plugins, Said, words},
+    answers::{Asked, Plugins, Said},
     lanes::Lanes,
     memory::Memories,
     pauses::Pauses,
@@ -50,6 +50,7 @@ use crate::{
         configurations::to_validate,
         deletion::orphans,
         model::{
+            failure::constant_part,
             question::Answers,
             snapshot::{Failure, Key, Snapshot, Target},
         },
@@ -499,7 +500,7 @@ impl From<Option<Fault>> for Went {
             }
             Some(Fault::NotLeading) => Self::badly("not_leading", Some(Duration::from_secs(2))),
             Some(Fault::Failed { failure, category, retry_in }) => {
-                let what = format!("{:?} {} {}", failure.part, failure.reason, words(&failure.message));
+                let what = format!("{:?} {} {}", failure.part, failure.reason, constant_part(&failure.message));
                 Self::Badly { category, retry_in, what, failure: Some(failure) }
             }
         }

@@ -210,7 +210,7 @@ fn check_says_what_a_component_is() {
     assert_eq!(checked["sha256"], sha256(&fs::read(component()).unwrap()));
     assert_eq!(checked["size"], fs::metadata(component()).unwrap().len());
     assert_eq!(checked["settingsSchema"]["properties"]["hide"]["type"], "array");
-    assert!(checked["imports"].as_array().unwrap().contains(&"resource-broker:plugin/host@0.1.0".into()));
+    assert!(checked["imports"].as_array().unwrap().contains(&"resource-broker:plugin/host@0.2.0".into()));
     assert!(checked["compressedSize"].as_u64().unwrap() < checked["size"].as_u64().unwrap());
     plugin(&["check", component(), "-o", "yaml"]).is(0, &["name: sample", "loadable: true"]);
     plugin_with(&fs::read(component()).unwrap(), &["check", "-"]).is(0, &["standard input", "sample 0.1.0"]);

@@ -1,5 +1,5 @@
 ;; Copies 64 MiB to and fro, for ever. A single copy cannot be interrupted.
-(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+(func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
   (param $object i32) (param $offers i32) (param $count i32) (result i32)
   (drop (memory.grow (i32.const 960)))
   (loop $again

@@ -1,5 +1,5 @@
 ;; Answers with a text of 100 MiB, for which it has to be given the memory.
-(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+(func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
   (param $object i32) (param $offers i32) (param $count i32) (result i32)
   (call $drop (local.get $object))
   (drop (memory.grow (i32.const 1600)))

@@ -1,5 +1,5 @@
 ;; Logs a thousand long lines, and then answers.
-(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+(func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
   (param $object i32) (param $offers i32) (param $count i32) (result i32)
   (local $lines i32)
   (loop $again

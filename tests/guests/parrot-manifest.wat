@@ -1,5 +1,5 @@
 ;; Answers with one manifest, called by the stage and with the migration's configuration as its body.
-(func (export "resource-broker:plugin/migration-template@0.1.0#render") (param $args i32) (result i32)
+(func (export "resource-broker:plugin/migration-template@0.2.0#render") (param $args i32) (result i32)
   (call $drop (i32.load offset=120 (local.get $args)))
   (call $drop (i32.load offset=124 (local.get $args)))
   (i64.store (i32.const 1024) (i64.load offset=128 (local.get $args)))

@@ -1,5 +1,5 @@
 ;; Answers with two stages, called by the migration's configuration and its namespace.
-(func (export "resource-broker:plugin/migration-template@0.1.0#stages") (param $args i32) (result i32)
+(func (export "resource-broker:plugin/migration-template@0.2.0#stages") (param $args i32) (result i32)
   (call $drop (i32.load offset=120 (local.get $args)))
   (call $drop (i32.load offset=124 (local.get $args)))
   ;; A stage takes 28 bytes and begins with its name.

@@ -2,7 +2,7 @@
 (func (export "cabi_realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
   (loop $again (br $again))
   unreachable)
-(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+(func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
   (param $object i32) (param $offers i32) (param $count i32) (result i32)
   (call $drop (local.get $object))
   (call $accepted))

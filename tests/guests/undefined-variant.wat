@@ -1,5 +1,5 @@
 ;; Answers with a case that a result does not have.
-(func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+(func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
   (param $object i32) (param $offers i32) (param $count i32) (result i32)
   (call $drop (local.get $object))
   (i32.store8 (i32.const 16) (i32.const 9))

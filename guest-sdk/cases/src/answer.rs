@@ -2,19 +2,9 @@
 
 use std::fmt;
 
+use resource_broker_plugin_types::{Stage, StageOutcome, Verdict};
 use serde::Serialize;
 use serde_json::Value;
-
-/// One provider's offer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Offer {
-    /// The provider's cluster.
-    pub provider: String,
-    /// The AcceptAPI, as `namespace/name`.
-    pub name: String,
-    /// The offer's filters in their order, each one as JSON.
-    pub filters: Vec<String>,
-}
 
 /// A call's answer. Each kind of [`Call`](crate::Call) has one kind of answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,48 +21,7 @@ pub enum Answer {
     /// What a stage deploys.
     Manifests(Vec<Manifest>),
     /// How a stage stands.
-    Outcome(Outcome),
-}
-
-/// A provider's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Verdict {
-    /// The provider takes the object.
-    Accepted,
-    /// It does not, for these reasons.
-    Refused(Vec<Violation>),
-}
-
-/// One rule that an object breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// The filter's key.
-    pub filter: String,
-    /// The rule's name.
-    pub rule: String,
-    /// What the rule asks for.
-    pub expected: String,
-    /// What the object has.
-    pub found: Option<String>,
-    /// One sentence for people.
-    pub message: String,
-}
-
-/// One step of a migration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stage {
-    /// Its name.
-    pub name: String,
-    /// Whether it reaches the next of the migration's great steps.
-    pub progress: bool,
-    /// After how many seconds it has failed.
-    pub timeout_seconds: Option<u32>,
-    /// How many times it is tried again.
-    pub retries: u32,
-    /// Whether a person has to approve it.
-    pub approval: bool,
+    Outcome(StageOutcome),
 }
 
 /// Something that a stage deploys.
@@ -82,20 +31,6 @@ pub struct Manifest {
     pub name: String,
     /// The object.
     pub body: Value,
-}
-
-/// How a stage stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Outcome {
-    /// Not yet: what is waited for.
-    Waiting(String),
-    /// It may be deployed.
-    Ready,
-    /// It has done its work.
-    Succeeded,
-    /// It cannot any more: why.
-    Failed(String),
 }
 
 /// One thing that is wrong with one place of an input.

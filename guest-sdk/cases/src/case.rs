@@ -1,10 +1,11 @@
 //! One case: a call, and what is expected of it.
 
+use resource_broker_plugin_types::{CopyContext, Endpoint, Offer};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::answer::{FailureKind, Offer};
+use crate::answer::FailureKind;
 
 /// A call with an expected answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,28 +101,6 @@ impl Call {
     }
 }
 
-/// Where a copy and its origin live.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct CopyContext {
-    /// What names at the provider begin with.
-    pub prefix: String,
-    /// The namespace of the consumer's object.
-    pub consumer_namespace: String,
-    /// The provider's cluster.
-    pub provider: String,
-}
-
-impl Default for CopyContext {
-    fn default() -> Self {
-        Self {
-            prefix: "0123456789ab-".to_owned(),
-            consumer_namespace: "shop".to_owned(),
-            provider: "provider#a".to_owned(),
-        }
-    }
-}
-
 /// A migration with its two copies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Migration {
@@ -141,67 +120,23 @@ pub struct Migration {
     pub new_copy: Value,
 }
 
-/// One end of a migration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Endpoint {
-    /// The provider's cluster.
-    pub provider: String,
-    /// `group/version`; taken from the copy where it is not given, as are kind, namespace and name.
-    pub api_version: String,
-    /// The copy's kind.
-    pub kind: String,
-    /// The copy's namespace.
-    pub namespace: String,
-    /// The copy's name.
-    pub name: String,
-    /// The related resources that are mirrored into the compute cluster.
-    pub related: Vec<Mirrored>,
-}
-
-impl Endpoint {
-    /// What the case does not say is what the copy says.
-    pub(crate) fn completed(mut self, copy: &Value, provider: &str) -> Self {
-        let text = |pointer| copy.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        for (field, pointer) in [
-            (&mut self.api_version, "/apiVersion"),
-            (&mut self.kind, "/kind"),
-            (&mut self.namespace, "/metadata/namespace"),
-            (&mut self.name, "/metadata/name"),
-        ] {
-            if field.is_empty() {
-                *field = text(pointer);
-            }
+/// What the case does not say about an end is what its copy says.
+pub(crate) fn completed(mut endpoint: Endpoint, copy: &Value, provider: &str) -> Endpoint {
+    let text = |pointer| copy.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (field, pointer) in [
+        (&mut endpoint.api_version, "/apiVersion"),
+        (&mut endpoint.kind, "/kind"),
+        (&mut endpoint.namespace, "/metadata/namespace"),
+        (&mut endpoint.name, "/metadata/name"),
+    ] {
+        if field.is_empty() {
+            *field = text(pointer);
         }
-        if self.provider.is_empty() {
-            provider.clone_into(&mut self.provider);
-        }
-        self
     }
-}
-
-/// A related resource of one end.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Mirrored {
-    /// Its key in `status.relatedResources`.
-    pub key: String,
-    /// `group/version`, or `version` for the core group; default `v1`.
-    #[serde(default = "core")]
-    pub api_version: String,
-    /// Its kind; default `Secret`.
-    #[serde(default = "secret")]
-    pub kind: String,
-    /// Its name in the compute cluster.
-    pub name: String,
-}
-
-fn core() -> String {
-    "v1".to_owned()
-}
-
-fn secret() -> String {
-    "Secret".to_owned()
+    if endpoint.provider.is_empty() {
+        provider.clone_into(&mut endpoint.provider);
+    }
+    endpoint
 }
 
 /// Something that a stage has deployed.
@@ -231,7 +166,8 @@ pub(crate) enum Expect {
 /// A verdict, as far as it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExpectedVerdict {
-    Accepted,
+    /// With this score; `None`: with any, or without one.
+    Accepted(Option<u8>),
     /// For these reasons; `None`: for any.
     Refused(Option<Vec<ExpectedViolation>>),
 }
@@ -239,17 +175,35 @@ pub(crate) enum ExpectedVerdict {
 impl<'de> Deserialize<'de> for ExpectedVerdict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            Value::String(text) if text == "accepted" => Ok(Self::Accepted),
+            Value::String(text) if text == "accepted" => Ok(Self::Accepted(None)),
             Value::String(text) if text == "refused" => Ok(Self::Refused(None)),
+            Value::Object(fields) if fields.contains_key("accepted") => {
+                match Accepted::deserialize(Value::Object(fields)) {
+                    Ok(Accepted { accepted: Scored { score } }) => Ok(Self::Accepted(Some(score))),
+                    Err(error) => Err(D::Error::custom(error)),
+                }
+            }
             fields @ Value::Object(_) => match Refused::deserialize(fields) {
                 Ok(Refused { refused }) => Ok(Self::Refused(Some(refused))),
                 Err(error) => Err(D::Error::custom(error)),
             },
             other => Err(D::Error::custom(format!(
-                "a verdict is \"accepted\", \"refused\" or {{refused: [violations]}}, not {other}"
+                "a verdict is \"accepted\", {{accepted: {{score: 0 to 100}}}}, \"refused\" or {{refused: [violations]}}, not {other}"
             ))),
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accepted {
+    accepted: Scored,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scored {
+    score: u8,
 }
 
 #[derive(Deserialize)]

@@ -5,11 +5,12 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::answer::{Answer, Failure, Manifest, Outcome, Problem, Stage, Verdict, Violation};
+use crate::answer::{Answer, Failure, Manifest, Problem};
 use crate::case::{
     Case, Expect, ExpectedError, ExpectedManifest, ExpectedOutcome, ExpectedProblem, ExpectedStage, ExpectedVerdict,
     ExpectedViolation,
 };
+use resource_broker_plugin_types::{Stage, StageOutcome, Verdict, Violation};
 
 /// One place where an answer is not what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,11 +113,16 @@ impl Differences {
 
     fn verdict(&mut self, path: &str, expected: &ExpectedVerdict, found: &Verdict) {
         match (expected, found) {
-            (ExpectedVerdict::Accepted, Verdict::Accepted) | (ExpectedVerdict::Refused(None), Verdict::Refused(_)) => {}
+            (ExpectedVerdict::Accepted(None), Verdict::Accepted { .. })
+            | (ExpectedVerdict::Refused(None), Verdict::Refused(_)) => {}
+            (ExpectedVerdict::Accepted(Some(expected)), Verdict::Accepted { score }) if *score == Some(*expected) => {}
             (ExpectedVerdict::Refused(Some(expected)), Verdict::Refused(found)) => {
                 self.list(&format!("{path}.refused"), expected, found, Self::violation);
             }
-            (ExpectedVerdict::Accepted, found) => self.add(path, "accepted", found.to_string()),
+            (ExpectedVerdict::Accepted(None), found) => self.add(path, "accepted", found.to_string()),
+            (ExpectedVerdict::Accepted(Some(score)), found) => {
+                self.add(path, Verdict::scored(*score).to_string(), found.to_string());
+            }
             (ExpectedVerdict::Refused(_), found) => self.add(path, "refused", found.to_string()),
         }
     }
@@ -149,12 +155,12 @@ impl Differences {
         }
     }
 
-    fn outcome(&mut self, expected: ExpectedOutcome, reason: Option<&String>, found: &Outcome) {
+    fn outcome(&mut self, expected: ExpectedOutcome, reason: Option<&String>, found: &StageOutcome) {
         let (kind, found_reason) = match found {
-            Outcome::Waiting(reason) => (ExpectedOutcome::Waiting, reason.as_str()),
-            Outcome::Ready => (ExpectedOutcome::Ready, ""),
-            Outcome::Succeeded => (ExpectedOutcome::Succeeded, ""),
-            Outcome::Failed(reason) => (ExpectedOutcome::Failed, reason.as_str()),
+            StageOutcome::Waiting(reason) => (ExpectedOutcome::Waiting, reason.as_str()),
+            StageOutcome::Ready => (ExpectedOutcome::Ready, ""),
+            StageOutcome::Succeeded => (ExpectedOutcome::Succeeded, ""),
+            StageOutcome::Failed(reason) => (ExpectedOutcome::Failed, reason.as_str()),
         };
         if expected == kind {
             self.part("reason", reason, found_reason);
@@ -246,41 +252,9 @@ fn joined<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accepted => f.write_str("accepted"),
-            Self::Refused(violations) => write!(f, "refused: {}", joined(violations)),
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.filter, self.rule, self.message)
-    }
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.body)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Waiting(reason) => write!(f, "waiting ({reason})"),
-            Self::Ready => f.write_str("ready"),
-            Self::Succeeded => f.write_str("succeeded"),
-            Self::Failed(reason) => write!(f, "failed ({reason})"),
-        }
     }
 }
 
@@ -375,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn a_score_counts_where_one_is_expected() {
+        let scored = |score| Ok(Answer::Verdicts(vec![Verdict::Accepted { score }]));
+        let case = |expected: &str| format!("object: {{}}\noffers: [{{}}]\nexpect: {{verdicts: [{expected}]}}");
+        for score in [None, Some(0), Some(70)] {
+            assert!(differences(&case("accepted"), &scored(score)).is_empty(), "{score:?}");
+        }
+        let expected = case("{accepted: {score: 70}}");
+        assert!(differences(&expected, &scored(Some(70))).is_empty());
+        assert_eq!(
+            differences(&expected, &scored(None)),
+            ["verdicts.0: expected accepted with score 70, found accepted"]
+        );
+        assert_eq!(differences(&expected, &scored(Some(7))).len(), 1);
+        assert_eq!(differences(&expected, &Ok(Answer::Verdicts(vec![Verdict::Refused(Vec::new())]))).len(), 1);
+    }
+
+    #[test]
     fn only_the_fields_of_a_stage_that_are_given_count() {
         let stage =
             Stage { name: "a".to_owned(), progress: true, timeout_seconds: Some(5), retries: 1, approval: false };
@@ -392,13 +383,13 @@ mod tests {
     #[test]
     fn outcomes_and_their_reasons_are_told_apart() {
         let case = "migration: {}\nold: {}\nnew: {}\nstage: a\ndeployed: []\nexpect: {outcome: waiting, reason: job}";
-        assert!(differences(case, &Ok(Answer::Outcome(Outcome::Waiting("the job runs".to_owned())))).is_empty());
+        assert!(differences(case, &Ok(Answer::Outcome(StageOutcome::Waiting("the job runs".to_owned())))).is_empty());
         assert_eq!(
-            differences(case, &Ok(Answer::Outcome(Outcome::Waiting("the copy".to_owned())))),
+            differences(case, &Ok(Answer::Outcome(StageOutcome::Waiting("the copy".to_owned())))),
             [r#"reason: expected a text with "job", found "the copy""#]
         );
         assert_eq!(
-            differences(case, &Ok(Answer::Outcome(Outcome::Failed("the job".to_owned())))),
+            differences(case, &Ok(Answer::Outcome(StageOutcome::Failed("the job".to_owned())))),
             ["outcome: expected waiting, found failed (the job)"]
         );
     }

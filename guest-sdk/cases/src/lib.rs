@@ -10,7 +10,8 @@
 //! offers:                                          # … against these: AcceptAPI objects, or the short form
 //!   - {provider: provider#a, name: default/small, filters: [{key: version, with: {semver: ">=15, <18"}}]}
 //! expect:
-//!   verdicts: [accepted]                           # or refused, or {refused: [{filter, rule, expected, found, message}]}
+//!   verdicts: [accepted]                           # or {accepted: {score}}, or refused, or
+//!                                                  # {refused: [{filter, rule, expected, found, message}]}
 //! ---
 //! filters: [{key: version, with: {semver: nonsense}}]
 //! expect: {invalid: [{path: 0.with.semver}]}       # or {valid: true}
@@ -20,7 +21,8 @@
 //! ---
 //! copy: {status: {phase: Ready}}                   # transform the status of this copy
 //! previous: {status: {phase: Pending}}             # optional
-//! context: {prefix: 0123456789ab-, consumerNamespace: shop, provider: provider#a}   # these are the defaults
+//! context: {prefix: 0123456789ab-, consumerNamespace: shop, provider: provider#a}   # these are the defaults; in place of
+//!                                                  # a prefix there may be names: [{consumer: login, copy: a7-login}]
 //! expect: {status: {phase: Ready}}                 # the whole status, or null
 //! ---
 //! configuration: {image: "example/dump:1"}         # judge spec of a MigrationConfiguration
@@ -46,12 +48,14 @@
 mod answer;
 mod case;
 mod compare;
+mod names;
 mod read;
 mod run;
 pub mod yaml;
 
-pub use answer::{Answer, Failure, FailureKind, Manifest, Offer, Outcome, Problem, Stage, Verdict, Violation};
-pub use case::{Call, Case, CopyContext, Deployed, Endpoint, Migration, Mirrored};
+pub use answer::{Answer, Failure, FailureKind, Manifest, Problem};
+pub use case::{Call, Case, Deployed, Migration};
 pub use compare::Difference;
+pub use names::{PREFIX, names};
 pub use read::ParseError;
 pub use run::{Executor, Report, Tried, run};

@@ -4,16 +4,17 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use resource_broker_plugin_types::{CopyContext, Endpoint, NamePair, Offer};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use serde_path_to_error::{Segment, deserialize as deserialize_with_path};
 
-use crate::answer::Offer;
 use crate::case::{
-    Call, Case, CopyContext, Deployed, Endpoint, Expect, ExpectedError, ExpectedManifest, ExpectedOutcome,
-    ExpectedProblem, ExpectedStage, ExpectedVerdict, Migration, place,
+    Call, Case, Deployed, Expect, ExpectedError, ExpectedManifest, ExpectedOutcome, ExpectedProblem, ExpectedStage,
+    ExpectedVerdict, Migration, completed, place,
 };
+use crate::names;
 use crate::yaml;
 
 /// Why there are no cases to be run.
@@ -172,7 +173,7 @@ struct RawCase {
     filters: Option<Vec<Value>>,
     copy: Option<Value>,
     previous: Option<Value>,
-    context: Option<CopyContext>,
+    context: Option<RawContext>,
     configuration: Option<Value>,
     migration: Option<RawMigration>,
     old: Option<Value>,
@@ -180,6 +181,36 @@ struct RawCase {
     stage: Option<String>,
     deployed: Option<Vec<Deployed>>,
     expect: RawExpect,
+}
+
+/// Where a copy and its origin live. What they are called follows from a prefix, or is written out.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct RawContext {
+    prefix: Option<String>,
+    names: Option<Vec<NamePair>>,
+    consumer_namespace: String,
+    provider: String,
+}
+
+impl Default for RawContext {
+    fn default() -> Self {
+        Self { prefix: None, names: None, consumer_namespace: "shop".to_owned(), provider: "provider#a".to_owned() }
+    }
+}
+
+impl RawContext {
+    fn completed(self, copy: &Value) -> Result<CopyContext, Wrong> {
+        let Self { prefix, names, consumer_namespace, provider } = self;
+        let names = match (prefix, names) {
+            (Some(_), Some(_)) => {
+                return wrong("context.prefix", "the names follow from it: give one of prefix and names");
+            }
+            (None, Some(names)) => names,
+            (prefix, None) => names::names(copy, prefix.as_deref().unwrap_or(names::PREFIX)),
+        };
+        Ok(CopyContext { names, consumer_namespace, provider })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -321,7 +352,8 @@ impl RawCase {
         } else if let Some(filters) = self.filters {
             Call::ValidateFilters(filters.iter().map(Value::to_string).collect())
         } else if let Some(copy) = self.copy {
-            Call::TransformStatus { copy, previous: self.previous, context: self.context.unwrap_or_default() }
+            let context = self.context.unwrap_or_default().completed(&copy)?;
+            Call::TransformStatus { copy, previous: self.previous, context }
         } else if let Some(configuration) = self.configuration {
             Call::ValidateMigration(configuration)
         } else if let Some(migration) = self.migration {
@@ -350,8 +382,8 @@ impl RawMigration {
         deployed: Option<Vec<Deployed>>,
     ) -> Result<Call, Wrong> {
         let Self { id, namespace, configuration, old, new } = self;
-        let old = old.completed(&old_copy, "provider#a");
-        let new = new.completed(&new_copy, "provider#b");
+        let old = completed(old, &old_copy, "provider#a");
+        let new = completed(new, &new_copy, "provider#b");
         let migration = Box::new(Migration { id, namespace, configuration, old, new, old_copy, new_copy });
         match (stage, deployed) {
             (None, None) => Ok(Call::Stages(migration)),
@@ -505,6 +537,10 @@ mod tests {
             ),
             ("previous: {}\nexpect: {status: null}", "field previous: it belongs to a call that is not there"),
             ("context: {prefixes: x}\ncopy: {}\nexpect: {status: null}", "field context.prefixes: unknown field"),
+            (
+                "context: {prefix: x, names: []}\ncopy: {}\nexpect: {status: null}",
+                "field context.prefix: the names follow from it",
+            ),
             ("copy: {}\nexpect: {}", "field expect: exactly one answer is expected, here are 0"),
             (
                 "copy: {}\nexpect: {status: null, valid: true}",

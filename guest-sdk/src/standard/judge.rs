@@ -16,8 +16,8 @@ use crate::document::Document;
 use crate::error::{Error, FieldError};
 use crate::field::Field;
 use crate::filter::{Boundary, Filter, Invalid};
-use crate::roles::{Offer, Verdict, Violation};
 use crate::value::{describe, scalar, shorten, show};
+use crate::{Offer, Verdict, Violation};
 
 /// Judges offers for one object, looking at each of its fields once.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ mod tests {
             filters: filters.iter().map(Value::to_string).collect(),
         };
         match Judge::new(&object).offer(&offer) {
-            Ok(Verdict::Accepted) => Vec::new(),
+            Ok(Verdict::Accepted { .. }) => Vec::new(),
             Ok(Verdict::Refused(violations)) => {
                 assert!(!violations.is_empty(), "a refusal has a reason");
                 violations
@@ -418,10 +418,11 @@ mod tests {
         let offer = Offer {
             provider: "provider#nestor".to_owned(),
             name: "default/offer".to_owned(),
-            filters: vec![json!({"key": "other"}).to_string(), json!({"key": "v", "with": {"rule": 1}}).to_string()],
+            filters: vec![json!({"key": "other"}).to_string(), json!({"key": "v", "with": {"rule": 1}}).to_string()]
+                .into(),
         };
         match Judge::new(&object).offer_with(&offer, |_, _| Err(error.clone()))? {
-            Verdict::Accepted => Ok(Vec::new()),
+            Verdict::Accepted { .. } => Ok(Vec::new()),
             Verdict::Refused(list) => Ok(list.into_iter().map(|found| (found.rule, found.message)).collect()),
         }
     }
@@ -454,7 +455,7 @@ mod tests {
                 json!({"key": "c", "with": {"x": 1}}),
             ]
             .map(|filter| filter.to_string())
-            .to_vec(),
+            .into(),
         };
         let mut asked = Vec::new();
         let verdict = Judge::new(&object).offer_with(&offer, |filter, field| {

@@ -59,10 +59,10 @@ mod status;
 pub use judge::{Judge, violations};
 pub use status::transform as transform_status_json;
 
+use crate::CopyContext;
 use crate::document::Document;
 use crate::error::Error;
 use crate::filter::{self, Filter};
-use crate::roles::CopyContext;
 
 /// Judges the filters of an offer to which the standard rules alone apply.
 ///
@@ -83,16 +83,16 @@ fn refuse_with(filter: &Filter) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the consumer's status from the provider's copy: names of related resources lose the provider's prefix, and their
-/// namespace becomes the consumer's. `None` if the copy has no status yet.
+/// Makes the consumer's status from the provider's copy: related resources get the names and the namespace that they have
+/// at the consumer. `None` if the copy has no status yet.
 ///
 /// ```
-/// # use resource_broker_sdk::{CopyContext, Document, standard};
+/// # use resource_broker_sdk::{CopyContext, Document, NamePair, standard};
 /// let copy = Document::from(serde_json::json!({
 ///     "status": {"relatedResources": {"login": {"name": "0123456789ab-login", "namespace": "elsewhere"}}},
 /// }));
 /// let context = CopyContext {
-///     prefix: "0123456789ab-".to_owned(),
+///     names: vec![NamePair { consumer: "login".to_owned(), copy: "0123456789ab-login".to_owned() }],
 ///     consumer_namespace: "shop".to_owned(),
 ///     provider: "provider#nestor".to_owned(),
 /// };

@@ -1,14 +1,13 @@
 //! A provider's status as its consumer sees it.
 //!
-//! Names of related resources lose the prefix that copies have at the provider, and their namespace becomes the one of the
-//! consumer's object. Everything else goes through as it was written, to the last digit of a number.
+//! Related resources get the names that they have at the consumer, and the namespace of the consumer's object. Everything else goes through as it was written, to the last digit of a number.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
+use crate::CopyContext;
 use crate::error::Error;
-use crate::roles::CopyContext;
 
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -39,7 +38,7 @@ pub fn transform(status: &str, context: &CopyContext) -> Result<String, Error> {
 fn move_to_consumer(entry: Box<RawValue>, context: &CopyContext) -> Result<Box<RawValue>, Error> {
     let Ok(mut fields) = serde_json::from_str::<Fields<'_>>(entry.get()) else { return Ok(entry) };
     let name = match fields.get("name").map(|name| serde_json::from_str::<String>(name.get())) {
-        Some(Ok(name)) => Some(to_raw_value(name.strip_prefix(&context.prefix).unwrap_or(&name))?),
+        Some(Ok(name)) => Some(to_raw_value(context.consumer_name(&name).unwrap_or(&name))?),
         Some(Err(_)) | None => None,
     };
     if let Some(name) = &name {
@@ -55,10 +54,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::NamePair;
 
     fn context() -> CopyContext {
         CopyContext {
-            prefix: "0123456789ab-".to_owned(),
+            names: ["cert", "0123456789ab-x", "ü\""]
+                .map(|name| NamePair { consumer: name.to_owned(), copy: format!("0123456789ab-{name}") })
+                .into(),
             consumer_namespace: "team".to_owned(),
             provider: "provider#nestor".to_owned(),
         }

@@ -39,9 +39,10 @@ use std::sync::Arc;
 use resource_broker_api::{
     broker::{AssignmentSpec, ConsumerRef, ProviderRef},
     conditions::reason,
-    names::{ClusterName, prefix_of_copy},
+    names::ClusterName,
     object::Object,
 };
+use resource_broker_plugin_types::CopyContext;
 
 use crate::{
     deletion::{
@@ -50,7 +51,7 @@ use crate::{
     },
     migration::migrate,
     model::{
-        identity, ownership,
+        declared, identity, ownership,
         question::{Answers, Judge, Questions, Transform},
         snapshot::{Key, Offer, Part, Record, Snapshot, Target, UNREAD, View},
     },
@@ -88,9 +89,11 @@ pub fn ask(snapshot: &Snapshot) -> Questions {
             Some(Transform {
                 copy: copy.to_json(&snapshot.key.gvk.api_version(), &snapshot.key.gvk.kind),
                 previous: json(),
-                prefix: prefix_of_copy(&snapshot.key.consumer, copy.name()),
-                consumer_namespace: consumer.namespace().unwrap_or_default().to_owned(),
-                provider: snapshot.record.present()?.provider()?,
+                context: CopyContext {
+                    names: declared::names(consumer, copy, &snapshot.key),
+                    consumer_namespace: consumer.namespace().unwrap_or_default().to_owned(),
+                    provider: snapshot.record.present()?.provider()?.to_string(),
+                },
             })
         });
     Questions { judge, transform, ..Questions::default() }

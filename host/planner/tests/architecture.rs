@@ -14,15 +14,17 @@ const SANDBOX: &str = "resource-broker-sandbox";
 const HOST: &str = "resource-broker";
 const SDK: &str = "resource-broker-sdk";
 const CASES: &str = "resource-broker-plugin-cases";
+const TYPES: &str = "resource-broker-plugin-types";
 
 /// What each crate may use of the workspace's own. A new crate needs a line here; what is under `tests` may use any.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     (API, &[]),
-    (PLANNER, &[API]),
-    (SANDBOX, &[]),
-    (CASES, &[]),
-    (SDK, &[CASES]),
-    (HOST, &[API, PLANNER, SANDBOX, CASES]),
+    (TYPES, &[]),
+    (PLANNER, &[API, TYPES]),
+    (SANDBOX, &[TYPES]),
+    (CASES, &[TYPES]),
+    (SDK, &[CASES, TYPES]),
+    (HOST, &[API, PLANNER, SANDBOX, CASES, TYPES]),
 ];
 
 /// What a crate must not use of others': it would let in what the crate is there to keep out.

@@ -7,10 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use resource_broker_sandbox::{
-    ApiName, CopyContext, Deployed, Endpoint, LimitsRequest, MigrationContext, Offer, Role, Sandbox, SandboxConfig,
-    Source, Trialled,
-};
+use resource_broker_plugin_types::{ApiName, CopyContext, Deployed, Endpoint, MigrationContext, NamePair, Offer, Role};
+use resource_broker_sandbox::{LimitsRequest, Sandbox, SandboxConfig, Source, Trialled};
 use serde_json::json;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -83,7 +81,7 @@ fn judge_natively(program: &Path, offers: &[Offer]) -> Result<Duration> {
 async fn status(sandbox: &Sandbox) -> Result<()> {
     let trial = sandbox.trial(sandbox.standard());
     let context = CopyContext {
-        prefix: "0123456789ab-".to_owned(),
+        names: vec![NamePair { consumer: "web".to_owned(), copy: "0123456789ab-web".to_owned() }],
         consumer_namespace: "team".to_owned(),
         provider: "provider#nestor".to_owned(),
     };

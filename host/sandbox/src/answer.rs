@@ -2,8 +2,10 @@
 
 pub(crate) mod migration;
 
+use resource_broker_plugin_types::{HIGHEST_SCORE, Verdict, Violation};
+
+use crate::FieldError;
 use crate::text;
-use crate::{FieldError, Verdict, Violation};
 
 /// The most violations that one verdict may list.
 const VIOLATIONS: usize = 1000;
@@ -24,7 +26,10 @@ pub(crate) fn verdicts(verdicts: Vec<Verdict>, offers: usize) -> Result<Vec<Verd
 
 fn verdict(verdict: Verdict) -> Result<Verdict, String> {
     match verdict {
-        Verdict::Accepted => Ok(Verdict::Accepted),
+        Verdict::Accepted { score: Some(score) } if score > HIGHEST_SCORE => {
+            Err(format!("an acceptance with score {score}, more than {HIGHEST_SCORE}"))
+        }
+        accepted @ Verdict::Accepted { .. } => Ok(accepted),
         Verdict::Refused(violations) if violations.is_empty() => Err("a refusal without a reason".to_owned()),
         Verdict::Refused(violations) if violations.len() > VIOLATIONS => {
             Err(format!("a refusal with {} reasons, more than {VIOLATIONS}", violations.len()))
@@ -91,9 +96,18 @@ mod tests {
 
     #[test]
     fn there_is_one_verdict_an_offer() {
-        assert!(verdicts(vec![Verdict::Accepted], 1).is_ok());
+        assert!(verdicts(vec![Verdict::accepted()], 1).is_ok());
         assert!(verdicts(vec![], 1).is_err());
-        assert!(verdicts(vec![Verdict::Accepted, Verdict::Accepted], 1).is_err());
+        assert!(verdicts(vec![Verdict::accepted(), Verdict::accepted()], 1).is_err());
+    }
+
+    #[test]
+    fn a_score_is_at_most_the_highest() {
+        assert!(verdicts(vec![Verdict::scored(HIGHEST_SCORE)], 1).is_ok());
+        assert_eq!(
+            verdicts(vec![Verdict::scored(HIGHEST_SCORE + 1)], 1),
+            Err("an acceptance with score 101, more than 100".to_owned())
+        );
     }
 
     #[test]

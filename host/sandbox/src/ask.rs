@@ -1,10 +1,13 @@
 //! The questions that can be put to a plugin: each is work for one call, whoever makes it.
 
+use resource_broker_plugin_types::{
+    CopyContext, Deployed, Manifest, MigrationContext, Offer, Stage, StageOutcome, Verdict,
+};
+
 use crate::call::Call;
 use crate::document::Document;
 use crate::error::CallError;
 use crate::v1;
-use crate::{CopyContext, Deployed, Manifest, MigrationContext, Offer, Stage, StageOutcome, Verdict};
 
 /// One verdict an offer on `object`.
 pub(crate) fn judge(object: String, offers: Vec<Offer>) -> impl Question<Vec<Verdict>> {

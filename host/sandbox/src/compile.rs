@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use resource_broker_plugin_types::Role;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::call::State;
 use crate::error::LoadError;
-use crate::{Role, inert, shape, text, v1};
+use crate::{inert, shape, text, v1};
 
 /// How every WebAssembly binary begins.
 const MAGIC: &[u8] = b"\0asm";

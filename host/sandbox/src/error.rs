@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use crate::Role;
+use resource_broker_plugin_types::Role;
+use semver::Version;
 
 /// One thing that a plugin finds wrong with one place of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,8 +258,12 @@ pub enum LoadError {
     },
     /// Uses an interface of a version that this host does not speak.
     #[error(
-        "the component is made for {interface}@{found}, and this broker speaks {supported}; build it with an SDK for that \
-         version, or run a broker that speaks {found}"
+        "the component is made for {interface}@{found}, and this broker speaks {supported}; {}",
+        if is_newer(found, supported) {
+            format!("build it with the SDK of this broker, or run a broker that speaks {found}")
+        } else {
+            "build it again with the SDK of this broker, which `resource-broker plugin new` writes".to_owned()
+        }
     )]
     Version {
         /// The interface's name without version.
@@ -319,6 +324,14 @@ impl LoadError {
             Self::Call(error) => error.category(),
             Self::Host { .. } => "host",
         }
+    }
+}
+
+/// Whether a component is made for a later version of the interface package than this broker's.
+fn is_newer(found: &str, supported: &str) -> bool {
+    match (Version::parse(found), Version::parse(supported)) {
+        (Ok(found), Ok(supported)) => found > supported,
+        (Err(_), _) | (_, Err(_)) => false,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::ApiName;
+use resource_broker_plugin_types::ApiName;
 
 /// A number of places. APIs that wait take turns, and where there are two places or more, no API has them all: one whose calls
 /// take long delays its own calls before it delays others.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::ApiName;
+use resource_broker_plugin_types::ApiName;
+
 use crate::breaker::{Breaker, Pass};
 use crate::error::{CallError, Fault};
 

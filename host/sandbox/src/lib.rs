@@ -45,7 +45,6 @@ mod inert;
 mod limits;
 mod load;
 mod log;
-mod model;
 mod probe;
 mod registry;
 mod shape;
@@ -61,6 +60,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use resource_broker_plugin_types::{
+    ApiName, CopyContext, Deployed, Manifest, MigrationContext, Offer, Role, Stage, StageOutcome, Verdict,
+};
 use tokio::sync::Semaphore;
 use tokio::task;
 use wasmtime::component::Linker;
@@ -78,10 +80,6 @@ pub use crate::health::Stats;
 pub use crate::limits::{Limits, LimitsRequest};
 pub use crate::load::{Description, Plugin, Source};
 pub use crate::log::LogLine;
-pub use crate::model::{
-    ApiName, CopyContext, Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Offer, Role, Stage, StageOutcome,
-    Verdict, Violation,
-};
 pub use crate::probe::{Probe, probe};
 pub use crate::trial::{Trial, Trialled};
 

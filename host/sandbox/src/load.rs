@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resource_broker_plugin_types::{ApiName, Role};
+
 use crate::ask::Question;
 use crate::call::Call;
 use crate::compile::Compiled;
 use crate::error::{CallError, LoadError};
 use crate::health::{Health, Stats, Subject};
 use crate::limits::{Limits, LimitsRequest};
-use crate::{ApiName, Role, v1};
+use crate::v1;
 
 /// A component to be loaded.
 #[derive(Clone)]

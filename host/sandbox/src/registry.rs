@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
+use resource_broker_plugin_types::{ApiName, Role};
+
 use crate::load::Plugin;
-use crate::{ApiName, Role};
 
 /// Plugins by API and role; a standard one serves what has no entry. A call holds the plugin that it began with, so that a swap
 /// fails no call under way.

@@ -1,11 +1,12 @@
 //! What a component exports and imports, before anything of it runs.
 
+use resource_broker_plugin_types::Role;
 use semver::{Version, VersionReq};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::error::LoadError;
-use crate::{Role, text, v1};
+use crate::{text, v1};
 
 /// The longest name of an interface that is shown, in characters.
 const NAME: usize = 256;
@@ -101,10 +102,10 @@ mod tests {
 
     #[test]
     fn versions_fit_by_semver() {
-        for version in ["0.1.0", "0.1.1", "0.1.99"] {
+        for version in ["0.2.0", "0.2.1", "0.2.99"] {
             assert!(fits(version), "{version}");
         }
-        for version in ["", "0", "0.1", "0.2.0", "0.0.9", "1.1.0", "0.1.1-rc.1", "0.1.x"] {
+        for version in ["", "0", "0.2", "0.1.0", "0.1.9", "0.3.0", "0.0.9", "1.2.0", "0.2.1-rc.1", "0.2.x"] {
             assert!(!fits(version), "{version}");
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use resource_broker_plugin_types::Role;
 use wasmtime::component::Linker;
 
-use crate::Role;
 use crate::call::State;
 use crate::compile::{self, Cache};
 use crate::error::LoadError;

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use resource_broker_plugin_types::{
+    CopyContext, Deployed, Manifest, MigrationContext, Offer, Stage, StageOutcome, Verdict,
+};
 use tokio::task;
 
 use crate::ask::{self, Question};
@@ -10,7 +13,6 @@ use crate::call::Call;
 use crate::error::CallError;
 use crate::load::{Linked, Plugin};
 use crate::log::LogLine;
-use crate::{CopyContext, Deployed, Manifest, MigrationContext, Offer, Stage, StageOutcome, Verdict};
 
 /// What came of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]

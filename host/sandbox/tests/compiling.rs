@@ -9,7 +9,8 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use common::{ACCEPTING, Guest, accepting, assert_others_are_answered, guests, judge, sandbox, source};
-use resource_broker_sandbox::{LoadError, Probe, Role, Sandbox, SandboxConfig, Verdict, probe};
+use resource_broker_plugin_types::{Role, Verdict};
+use resource_broker_sandbox::{LoadError, Probe, Sandbox, SandboxConfig, probe};
 
 /// What the child process runs: this program, and of it only this.
 #[test]
@@ -54,7 +55,7 @@ async fn a_good_component_passes_the_probe() {
     let sandbox = guarded(Duration::from_secs(30));
     let plugin = sandbox.load(source(accepting())).await.expect("it loads");
     sandbox.serve(&guests(), Role::AcceptFilter, plugin);
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
 }
 
 #[tokio::test]

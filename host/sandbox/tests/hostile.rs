@@ -6,9 +6,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use common::{assert_others_are_answered, copy_context, guest, guests, judge, judge_nth, sandbox, serve, source};
-use resource_broker_sandbox::{
-    CallError, Fault, Limits, LimitsRequest, LoadError, Role, Sandbox, SandboxConfig, Source, Verdict,
-};
+use resource_broker_plugin_types::{Role, Verdict};
+use resource_broker_sandbox::{CallError, Fault, Limits, LimitsRequest, LoadError, Sandbox, SandboxConfig, Source};
 use wit_component::StringEncoding;
 
 const DEADLINE: Duration = Duration::from_millis(200);
@@ -212,7 +211,7 @@ async fn an_allocator_that_lies_or_does_not_end_is_stopped() {
 async fn a_log_flood_harms_nobody() {
     let sandbox = strict();
     let plugin = serve(&sandbox, Role::AcceptFilter, guest("log-flood")).await;
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
     assert_others_are_answered(&sandbox).await;
     let trialled = sandbox.trial(&plugin).judge("{}".to_owned(), vec![common::offer(&["{}"])]).await;
     let bytes: usize = trialled.log.iter().map(|line| line.message.len()).sum();
@@ -235,7 +234,7 @@ async fn nothing_lives_on_to_the_next_call() {
     let sandbox = strict();
     serve(&sandbox, Role::AcceptFilter, guest("remembering")).await;
     for _ in 0..3 {
-        assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+        assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
     }
 }
 
@@ -253,7 +252,7 @@ async fn an_answer_cannot_depend_on_chance_or_time() {
 async fn a_guest_that_sleeps_wakes_at_once() {
     let sandbox = strict();
     serve(&sandbox, Role::AcceptFilter, guest("sleeping")).await;
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
 }
 
 #[tokio::test]

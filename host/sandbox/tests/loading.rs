@@ -3,7 +3,8 @@
 mod common;
 
 use common::{ACCEPTING, Guest, accepting, api, guests, judge, sandbox, serve, shared, source};
-use resource_broker_sandbox::{ApiName, CallError, LoadError, Role, Sandbox, SandboxConfig, Source, Verdict};
+use resource_broker_plugin_types::{ApiName, Role, Verdict};
+use resource_broker_sandbox::{CallError, LoadError, Sandbox, SandboxConfig, Source};
 
 async fn error(sandbox: &Sandbox, component: Vec<u8>) -> LoadError {
     sandbox.load(source(component)).await.expect_err("it does not load")
@@ -38,8 +39,8 @@ async fn a_component_that_is_no_plugin_says_what_it_lacks() {
     let world = r"
         package test:guest;
         world guest {
-          include resource-broker:plugin/base@0.1.0;
-          import resource-broker:plugin/documents@0.1.0;
+          include resource-broker:plugin/base@0.2.0;
+          import resource-broker:plugin/documents@0.2.0;
         }";
     let no_role = Guest { world: Some(world), ..Guest::new("") }.encode();
     let error = error(&sandbox, no_role).await;
@@ -53,7 +54,7 @@ async fn an_import_that_is_not_given_is_named() {
     let world = r"
         package test:guest;
         world guest {
-          include resource-broker:plugin/accept-filter-plugin@0.1.0;
+          include resource-broker:plugin/accept-filter-plugin@0.2.0;
           import wasi:sockets/instance-network@0.2.6;
         }
         package wasi:sockets@0.2.6 { interface instance-network { open: func() -> u32; } }";
@@ -70,7 +71,7 @@ async fn an_import_that_differs_from_what_is_given_says_so() {
     let world = r"
         package test:guest;
         world guest {
-          include resource-broker:plugin/accept-filter-plugin@0.1.0;
+          include resource-broker:plugin/accept-filter-plugin@0.2.0;
           import wasi:random/random@0.2.6;
         }
         package wasi:random@0.2.6 { interface random { get-random-u64: func() -> u32; } }";
@@ -84,21 +85,24 @@ async fn an_import_that_differs_from_what_is_given_says_so() {
 #[tokio::test]
 async fn another_minor_version_is_named_with_ours_and_the_way_out() {
     let sandbox = shared();
-    let later = Guest { version: "0.2.0", ..Guest::new(ACCEPTING) }.encode();
-    let error = error(&sandbox, later).await;
-    assert!(matches!(&error, LoadError::Version { found, supported, .. } if found == "0.2.0" && supported == "0.1.0"));
-    let text = error.to_string();
-    assert!(
-        text.contains("resource-broker:plugin/") && text.contains("build it with an SDK for that version"),
-        "{text}"
-    );
+    for (version, way_out) in [
+        ("0.1.0", "build it again with the SDK of this broker, which `resource-broker plugin new` writes"),
+        ("0.3.0", "build it with the SDK of this broker, or run a broker that speaks 0.3.0"),
+    ] {
+        let other = Guest { version, ..Guest::new(ACCEPTING) }.encode();
+        let error = error(&sandbox, other).await;
+        let is_named =
+            matches!(&error, LoadError::Version { found, supported, .. } if found == version && supported == "0.2.0");
+        let text = error.to_string();
+        assert!(is_named && text.contains("resource-broker:plugin/") && text.ends_with(way_out), "{text}");
+    }
 }
 
 #[tokio::test]
 async fn a_compatible_version_serves() {
     let sandbox = shared();
-    serve(&sandbox, Role::AcceptFilter, Guest { version: "0.1.1", ..Guest::new(ACCEPTING) }.encode()).await;
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    serve(&sandbox, Role::AcceptFilter, Guest { version: "0.2.1", ..Guest::new(ACCEPTING) }.encode()).await;
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
 }
 
 #[tokio::test]
@@ -107,15 +111,15 @@ async fn one_export_of_another_version_is_enough_to_refuse() {
     let world = r"
         package test:guest;
         world guest {
-          include resource-broker:plugin/accept-filter-plugin@0.1.0;
-          export resource-broker:plugin/later@0.2.0;
+          include resource-broker:plugin/accept-filter-plugin@0.2.0;
+          export resource-broker:plugin/later@0.1.0;
         }
-        package resource-broker:plugin@0.2.0 { interface later { now: func() -> u32; } }";
-    let export = r#"(func (export "resource-broker:plugin/later@0.2.0#now") (result i32) (i32.const 0))"#;
+        package resource-broker:plugin@0.1.0 { interface later { now: func() -> u32; } }";
+    let export = r#"(func (export "resource-broker:plugin/later@0.1.0#now") (result i32) (i32.const 0))"#;
     let fields = format!("{export} {ACCEPTING}");
     let component = Guest { world: Some(world), ..Guest::new(&fields) }.encode();
     let error = error(&sandbox, component).await;
-    assert!(matches!(&error, LoadError::Version { found, .. } if found == "0.2.0"), "{error}");
+    assert!(matches!(&error, LoadError::Version { found, .. } if found == "0.1.0"), "{error}");
 }
 
 #[tokio::test]
@@ -153,7 +157,7 @@ async fn settings_are_refused_in_the_plugins_own_words() {
     let sandbox = shared();
     let refusing = format!(
         r#"(data (i32.const 64) "engines.0is not an engine")
-        (func (export "resource-broker:plugin/plugin@0.1.0#validate-settings") (param i32 i32) (result i32)
+        (func (export "resource-broker:plugin/plugin@0.2.0#validate-settings") (param i32 i32) (result i32)
           ;; The error's case 0, with a list of one pair of texts.
           (i32.store8 (i32.const 16) (i32.const 1))
           (i32.store (i32.const 24) (i32.const 512))
@@ -178,7 +182,7 @@ async fn a_schema_that_is_no_json_is_not_shown_to_anybody() {
     let sandbox = shared();
     let babbling = format!(
         r#"(data (i32.const 64) "\1b[2J")
-        (func (export "resource-broker:plugin/plugin@0.1.0#describe") (result i32)
+        (func (export "resource-broker:plugin/plugin@0.2.0#describe") (result i32)
           (i32.store8 (i32.const 40) (i32.const 1))
           (i32.store (i32.const 44) (i32.const 64))
           (i32.store (i32.const 48) (i32.const 4))
@@ -196,7 +200,7 @@ async fn a_plugin_says_what_it_is() {
     assert_eq!(standard.name(), "standard");
     assert_eq!(standard.roles(), [Role::AcceptFilter, Role::StatusTransformer]);
     assert_eq!(standard.description().name, "resource-broker-plugin-standard");
-    assert_eq!((standard.digest().len(), standard.interface_version()), (64, "0.1.0"));
+    assert_eq!((standard.digest().len(), standard.interface_version()), (64, "0.2.0"));
     assert!(standard.size() > 10_000 && !standard.compile_time().is_zero());
 }
 
@@ -211,14 +215,14 @@ async fn a_plugin_serves_its_api_and_role_alone_until_it_is_withdrawn() {
     assert!(refused(ask(guests()).await), "the standard plugin serves at first");
 
     serve(&sandbox, Role::AcceptFilter, accepting()).await;
-    assert_eq!(ask(guests()).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(ask(guests()).await, Ok(vec![Verdict::accepted()]));
     assert!(refused(ask(api("others")).await), "another API is not touched");
     let serving = |role: Role| sandbox.serving(&guests(), role).map(|plugin| plugin.name().to_owned());
     assert_eq!(serving(Role::StatusTransformer).as_deref(), Some("standard"));
     assert_eq!(serving(Role::AcceptFilter).as_deref(), Some("guest"));
 
     sandbox.load(source(b"\0asm".to_vec())).await.expect_err("a bad version");
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]), "the good one goes on serving");
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]), "the good one goes on serving");
 
     sandbox.withdraw(&guests(), Role::AcceptFilter);
     assert!(refused(ask(guests()).await));
@@ -238,6 +242,6 @@ async fn a_swap_fails_no_call_under_way() {
         })
         .collect();
     for call in calls {
-        assert_eq!(call.await.unwrap(), Ok(vec![Verdict::Accepted]));
+        assert_eq!(call.await.unwrap(), Ok(vec![Verdict::accepted()]));
     }
 }

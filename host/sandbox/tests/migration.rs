@@ -3,9 +3,10 @@
 mod common;
 
 use common::{guest, guests, serve, shared};
-use resource_broker_sandbox::{
-    CallError, Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Role, Sandbox, Stage, StageOutcome,
+use resource_broker_plugin_types::{
+    Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Role, Stage, StageOutcome,
 };
+use resource_broker_sandbox::{CallError, Sandbox};
 
 fn endpoint(provider: &str) -> Endpoint {
     Endpoint {

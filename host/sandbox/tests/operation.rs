@@ -5,9 +5,8 @@ mod common;
 use std::time::Duration;
 
 use common::{accepting, assert_others_are_answered, guest, guests, judge, judge_nth, offer, serve, shared, source};
-use resource_broker_sandbox::{
-    ApiName, CallError, Fault, LimitsRequest, LoadError, Role, SandboxConfig, Source, Verdict,
-};
+use resource_broker_plugin_types::{ApiName, Role, Verdict};
+use resource_broker_sandbox::{CallError, Fault, LimitsRequest, LoadError, SandboxConfig, Source};
 
 #[tokio::test]
 async fn a_plugin_gets_the_limits_that_it_asks_for_up_to_the_maxima() {
@@ -51,7 +50,7 @@ async fn a_plugin_that_always_crashes_is_suspended_and_tried_again() {
 
     // Another plugin in its place begins anew.
     serve(&sandbox, Role::AcceptFilter, accepting()).await;
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
 }
 
 #[tokio::test]
@@ -76,7 +75,7 @@ async fn a_blocked_role_is_answered_by_nobody_until_something_serves() {
     assert_others_are_answered(&sandbox).await;
 
     let plugin = serve(&sandbox, Role::AcceptFilter, accepting()).await;
-    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judge(&sandbox).await, Ok(vec![Verdict::accepted()]));
     assert_eq!(plugin.stats().calls, 1);
 
     sandbox.block(&guests(), Role::AcceptFilter, "databases", "again");
@@ -90,7 +89,7 @@ async fn a_trial_shows_what_a_call_costs_and_says() {
     let plugin = sandbox.load(source(guest("log-flood"))).await.unwrap();
     let trial = sandbox.trial(&plugin);
     let judged = trial.judge("{}".to_owned(), vec![offer(&["{}"])]).await;
-    assert_eq!(judged.answer, Ok(vec![Verdict::Accepted]));
+    assert_eq!(judged.answer, Ok(vec![Verdict::accepted()]));
     assert_eq!(judged.memory_bytes, 4 << 20);
     assert!(!judged.time.is_zero() && !judged.log.is_empty());
     assert_eq!(plugin.stats().calls, 0, "trials are not counted");
@@ -129,7 +128,7 @@ async fn the_same_bytes_are_compiled_once_while_they_are_in_use() {
     let second = load("second", "2").await.unwrap();
     assert_eq!((first.name(), second.name()), ("first", "second"));
     assert_eq!(first.compile_time(), second.compile_time(), "the time of the one compilation");
-    let imports = ["documents", "host", "types"].map(|name| format!("resource-broker:plugin/{name}@0.1.0"));
+    let imports = ["documents", "host", "types"].map(|name| format!("resource-broker:plugin/{name}@0.2.0"));
     assert!(imports.iter().all(|import| first.imports().contains(import)), "{:?}", first.imports());
     drop((first, second));
     assert!(load("third", "3").await.is_ok());

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{api, offer};
-use resource_broker_sandbox::{CallError, CopyContext, Sandbox, Verdict, Violation};
+use resource_broker_plugin_types::{CopyContext, NamePair, Verdict, Violation};
+use resource_broker_sandbox::{CallError, Sandbox};
 
 fn standard() -> Sandbox {
     common::shared()
@@ -11,7 +12,7 @@ fn standard() -> Sandbox {
 
 fn context() -> CopyContext {
     CopyContext {
-        prefix: "0123456789ab-".to_owned(),
+        names: vec![NamePair { consumer: "tls".to_owned(), copy: "0123456789ab-tls".to_owned() }],
         consumer_namespace: "team".to_owned(),
         provider: "provider#nestor".to_owned(),
     }
@@ -27,7 +28,7 @@ async fn offers_are_judged_in_order_with_every_reason() {
         offer(&[r#"{"key":"fqdn","with":{"semver":">=1"}}"#]),
     ];
     let verdicts = standard().judge(&api("certificates"), object.to_owned(), offers).await.unwrap();
-    let [Verdict::Accepted, Verdict::Refused(second), Verdict::Accepted, Verdict::Refused(fourth)] =
+    let [Verdict::Accepted { .. }, Verdict::Refused(second), Verdict::Accepted { .. }, Verdict::Refused(fourth)] =
         verdicts.as_slice()
     else {
         panic!("{verdicts:?}");
@@ -66,7 +67,7 @@ async fn a_thousand_offers_are_judged_in_one_call() {
     let object = r#"{"spec":{"fqdn":"a.7.corp.com"}}"#.to_owned();
     let verdicts = standard().judge(&api("certificates"), object, offers).await.unwrap();
     let accepted: Vec<usize> =
-        verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == Verdict::Accepted).map(|(n, _)| n).collect();
+        verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == Verdict::accepted()).map(|(n, _)| n).collect();
     assert_eq!(accepted, [7]);
 }
 

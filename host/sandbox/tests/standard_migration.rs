@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use common::{accepting, api, guests, sandbox, serve, shared};
-use resource_broker_sandbox::{
-    ApiName, CallError, Deployed, Endpoint, FieldError, Limits, Manifest, MigrationContext, Role, Sandbox,
-    SandboxConfig, Stage, StageOutcome,
+use resource_broker_plugin_types::{
+    ApiName, Deployed, Endpoint, Manifest, MigrationContext, Role, Stage, StageOutcome,
 };
+use resource_broker_sandbox::{CallError, FieldError, Limits, Sandbox, SandboxConfig};
 use serde_json::{Value, json};
 
 fn endpoint(provider: &str) -> Endpoint {

@@ -9,7 +9,7 @@ use resource_broker_api::{
     names::{Gvk, Role},
     object::Object,
 };
-use resource_broker_sandbox::ApiName;
+use resource_broker_plugin_types::ApiName;
 
 use super::{Cache, Dirty, Inner, State, What, WorkKey, store::Store};
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use resource_broker_sandbox::{CopyContext, Offer, Role, Trial, Trialled};
+use resource_broker_plugin_cases as cases;
+use resource_broker_plugin_types::{CopyContext, Offer, Role};
+use resource_broker_sandbox::{Trial, Trialled};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -160,8 +162,9 @@ async fn measure(opened: &Opened, given: &Given, duration: Duration) -> Result<B
 }
 
 async fn transform(trial: &Trial, given: &Given) -> Trialled<Option<String>> {
+    let copy = serde_json::from_str(&given.object).unwrap_or_default();
     let context = CopyContext {
-        prefix: "0123456789ab-".to_owned(),
+        names: cases::names(&copy, cases::PREFIX),
         consumer_namespace: "team".to_owned(),
         provider: "provider#bench".to_owned(),
     };

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use resource_broker_sandbox::{LoadError, Plugin, Role, SandboxConfig, Source};
+use resource_broker_plugin_types::Role;
+use resource_broker_sandbox::{LoadError, Plugin, SandboxConfig, Source};
 use serde::Serialize;
 use serde_json::Value;
 

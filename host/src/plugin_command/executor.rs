@@ -1,10 +1,8 @@
 //! Answers the calls of case files through the sandbox.
 
 use resource_broker_plugin_cases::{self as cases, Answer, Call, Case, Executor, Failure, FailureKind, Tried};
-use resource_broker_sandbox::{
-    CallError, CopyContext, Deployed, Endpoint, FieldError, Manifest, MigrationContext, Mirrored, Offer, Stage,
-    StageOutcome, Trial, Trialled, Verdict, Violation,
-};
+use resource_broker_plugin_types::{Deployed, Manifest, MigrationContext};
+use resource_broker_sandbox::{CallError, FieldError, Trial, Trialled};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -50,8 +48,7 @@ impl Executor for SandboxExecutor<'_> {
         let trial = self.trial.with_settings(settings.clone());
         match call {
             Call::Judge { object, offers } => {
-                let offers = offers.iter().map(offer).collect();
-                self.wait(trial.judge(object.to_string(), offers), verdicts)
+                self.wait(trial.judge(object.to_string(), offers.clone()), Answer::Verdicts)
             }
             Call::ValidateFilters(filters) => self.wait(trial.validate_filters(filters.clone()), valid),
             Call::ValidateSettings => {
@@ -59,14 +56,14 @@ impl Executor for SandboxExecutor<'_> {
             }
             Call::TransformStatus { copy, previous, context } => {
                 let previous = previous.as_ref().map(Value::to_string);
-                self.wait(trial.transform_status(copy.to_string(), previous, copy_context(context)), status)
+                self.wait(trial.transform_status(copy.to_string(), previous, context.clone()), status)
             }
             Call::ValidateMigration(configuration) => {
                 self.wait(trial.validate_migration(configuration.to_string()), valid)
             }
             Call::Stages(migration) => {
                 let (context, old, new) = migration_of(migration);
-                self.wait(trial.migration_stages(context, old, new), stages)
+                self.wait(trial.migration_stages(context, old, new), Answer::Stages)
             }
             Call::Render { migration, stage } => {
                 let (context, old, new) = migration_of(migration);
@@ -75,7 +72,7 @@ impl Executor for SandboxExecutor<'_> {
             Call::Assess { migration, stage, deployed } => {
                 let (context, old, new) = migration_of(migration);
                 let deployed = deployed.iter().map(deployed_object).collect();
-                self.wait(trial.assess_stage(context, old, new, stage.clone(), deployed), outcome)
+                self.wait(trial.assess_stage(context, old, new, stage.clone(), deployed), Answer::Outcome)
             }
         }
     }
@@ -85,14 +82,6 @@ impl Executor for SandboxExecutor<'_> {
     }
 }
 
-fn offer(cases::Offer { provider, name, filters }: &cases::Offer) -> Offer {
-    Offer { provider: provider.clone(), name: name.clone(), filters: filters.as_slice().into() }
-}
-
-fn copy_context(cases::CopyContext { prefix, consumer_namespace, provider }: &cases::CopyContext) -> CopyContext {
-    CopyContext { prefix: prefix.clone(), consumer_namespace: consumer_namespace.clone(), provider: provider.clone() }
-}
-
 /// The context and the two copies.
 fn migration_of(migration: &cases::Migration) -> (MigrationContext, String, String) {
     let cases::Migration { id, namespace, configuration, old, new, old_copy, new_copy } = migration;
@@ -100,17 +89,10 @@ fn migration_of(migration: &cases::Migration) -> (MigrationContext, String, Stri
         id: id.clone(),
         namespace: namespace.clone(),
         configuration: configuration.to_string(),
-        old: endpoint(old),
-        new: endpoint(new),
+        old: old.clone(),
+        new: new.clone(),
     };
     (context, old_copy.to_string(), new_copy.to_string())
-}
-
-fn endpoint(endpoint: &cases::Endpoint) -> Endpoint {
-    let cases::Endpoint { provider, api_version, kind, namespace, name, related } = endpoint.clone();
-    let mirrored = |cases::Mirrored { key, api_version, kind, name }| Mirrored { key, api_version, kind, name };
-    let related = related.into_iter().map(mirrored).collect();
-    Endpoint { provider, api_version, kind, namespace, name, related }
 }
 
 fn deployed_object(cases::Deployed { name, object }: &cases::Deployed) -> Deployed {
@@ -121,48 +103,13 @@ fn valid((): ()) -> Answer {
     Answer::Valid
 }
 
-fn verdicts(verdicts: Vec<Verdict>) -> Answer {
-    let violation = |Violation { filter, rule, expected, found, message }| cases::Violation {
-        filter,
-        rule,
-        expected,
-        found,
-        message,
-    };
-    let verdict = |verdict| match verdict {
-        Verdict::Accepted => cases::Verdict::Accepted,
-        Verdict::Refused(violations) => cases::Verdict::Refused(violations.into_iter().map(violation).collect()),
-    };
-    Answer::Verdicts(verdicts.into_iter().map(verdict).collect())
-}
-
 fn status(status: Option<String>) -> Answer {
     Answer::Status(status.map(parsed))
-}
-
-fn stages(stages: Vec<Stage>) -> Answer {
-    let stage = |Stage { name, progress, timeout_seconds, retries, approval }| cases::Stage {
-        name,
-        progress,
-        timeout_seconds,
-        retries,
-        approval,
-    };
-    Answer::Stages(stages.into_iter().map(stage).collect())
 }
 
 fn manifests(manifests: Vec<Manifest>) -> Answer {
     let manifest = |Manifest { name, body }| cases::Manifest { name, body: parsed(body) };
     Answer::Manifests(manifests.into_iter().map(manifest).collect())
-}
-
-fn outcome(outcome: StageOutcome) -> Answer {
-    Answer::Outcome(match outcome {
-        StageOutcome::Waiting(reason) => cases::Outcome::Waiting(reason),
-        StageOutcome::Ready => cases::Outcome::Ready,
-        StageOutcome::Succeeded => cases::Outcome::Succeeded,
-        StageOutcome::Failed(reason) => cases::Outcome::Failed(reason),
-    })
 }
 
 /// JSON of the sandbox, which it has parsed already.

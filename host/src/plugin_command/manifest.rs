@@ -10,7 +10,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use resource_broker_api::broker::{ApiRef, ComponentPart, Plugin, PluginRole, PluginSpec};
-use resource_broker_sandbox::Role;
+use resource_broker_plugin_types::Role;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

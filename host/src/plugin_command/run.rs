@@ -8,10 +8,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 use resource_broker_api::broker::AcceptApiSpec;
-use resource_broker_sandbox::{
-    CallError, CopyContext, Deployed, Endpoint, FieldError, Manifest, MigrationContext, Mirrored, Offer, Stage,
-    StageOutcome, Trial, Trialled, Verdict, Violation,
+use resource_broker_plugin_cases as cases;
+use resource_broker_plugin_types::{
+    CopyContext, Deployed, Endpoint, HIGHEST_SCORE, Manifest, MigrationContext, Mirrored, Offer, Stage, StageOutcome,
+    Verdict, Violation,
 };
+use resource_broker_sandbox::{CallError, FieldError, Trial, Trialled};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -74,8 +76,8 @@ struct StatusArgs {
     /// The namespace of the consumer's object [default: previous's, or default]
     #[arg(long, value_name = "NAMESPACE", requires = "copy")]
     consumer_namespace: Option<String>,
-    /// What the copy's name begins with at the provider
-    #[arg(long, value_name = "PREFIX", default_value = "0123456789ab-")]
+    /// What the names of the copy and its related resources begin with at the provider
+    #[arg(long, value_name = "PREFIX", default_value = cases::PREFIX)]
     prefix: String,
 }
 
@@ -168,10 +170,11 @@ impl Question {
         let previous = args.previous.as_deref().map(input::single).transpose()?;
         let shown_in = previous.as_ref().and_then(|previous| previous.text("/metadata/namespace"));
         let consumer_namespace = args.consumer_namespace.as_deref().or(shown_in).unwrap_or("default").to_owned();
+        let names = cases::names(&copy.value, &args.prefix);
         Ok(Self::Transform {
             copy: copy.value.to_string(),
             previous: previous.map(|previous| previous.value.to_string()),
-            context: CopyContext { prefix: args.prefix.clone(), consumer_namespace, provider },
+            context: CopyContext { names, consumer_namespace, provider },
         })
     }
 
@@ -396,18 +399,23 @@ fn show_verdicts(offers: &[Offer], verdicts: &[Verdict]) -> Shown {
     let mut text = String::new();
     let mut json = Vec::new();
     for (Offer { provider, name, .. }, verdict) in offers.iter().zip(verdicts) {
-        let (word, violations): (&str, &[Violation]) = match verdict {
-            Verdict::Accepted => ("accepted", &[]),
-            Verdict::Refused(violations) => ("refused", violations),
+        let (word, score, violations): (&str, Option<u8>, &[Violation]) = match verdict {
+            Verdict::Accepted { score } => ("accepted", *score, &[]),
+            Verdict::Refused(violations) => ("refused", None, violations),
         };
+        let scored = score.map(|score| format!(", score {score} of {HIGHEST_SCORE}")).unwrap_or_default();
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "{provider} {name}: {word}");
+        let _ = writeln!(text, "{provider} {name}: {word}{scored}");
         for Violation { filter, rule, expected, found, message } in violations {
             let found = found.as_deref().unwrap_or("nothing");
             let _ = writeln!(text, "  {filter}, {rule}: {message}\n    expected {expected}, found {found}");
         }
         let violations: Vec<Value> = violations.iter().map(violation).collect();
-        json.push(json!({"provider": provider, "name": name, "verdict": word, "violations": violations}));
+        let mut answer = json!({"provider": provider, "name": name, "verdict": word, "violations": violations});
+        if let Some(score) = score {
+            answer["score"] = score.into();
+        }
+        json.push(answer);
     }
     Shown { text, json: Value::Array(json) }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use resource_broker_sandbox::{ApiName, Role};
+use resource_broker_plugin_types::{ApiName, Role};
 use tokio::sync::watch;
 
 use super::serving::Slot;

@@ -8,7 +8,8 @@ use std::{
 };
 
 use resource_broker_api::conditions::reason;
-use resource_broker_sandbox::{ApiName, Role, Sandbox};
+use resource_broker_plugin_types::{ApiName, Role};
+use resource_broker_sandbox::Sandbox;
 use tokio::{
     task::{JoinError, JoinSet},
     time::sleep,

@@ -7,7 +7,8 @@ use resource_broker_api::{
     conditions::reason,
     object::Object,
 };
-use resource_broker_sandbox::{ApiName, Plugin};
+use resource_broker_plugin_types::ApiName;
+use resource_broker_sandbox::Plugin;
 use tokio::time::Instant;
 
 use super::{

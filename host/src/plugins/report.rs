@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use resource_broker_api::{broker::PluginStatus, conditions::READY, names::ClusterName};
-use resource_broker_sandbox::ApiName;
+use resource_broker_plugin_types::ApiName;
 use serde_json::Value;
 use tokio::{task::JoinSet, time::Instant};
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use resource_broker_sandbox::{ApiName, Role};
+use resource_broker_plugin_types::{ApiName, Role};
 
 /// What is held: one role for one API.
 pub(super) type Slot = (ApiName, Role);

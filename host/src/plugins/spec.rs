@@ -7,7 +7,8 @@ use resource_broker_api::{
     broker::{ApiRef, PluginLimits, PluginRole, PluginSpec},
     object::Object,
 };
-use resource_broker_sandbox::{ApiName, LimitsRequest, Role};
+use resource_broker_plugin_types::{ApiName, Role};
+use resource_broker_sandbox::LimitsRequest;
 use serde::Deserialize as _;
 
 /// A Plugin's spec, or what is wrong with it.

@@ -8,7 +8,8 @@ use resource_broker_api::{
     broker::{PluginColumns, PluginStatus},
     conditions::{HEALTHY, LOADED, READY, reason},
 };
-use resource_broker_sandbox::{ApiName, Plugin, Role, Stats};
+use resource_broker_plugin_types::{ApiName, Role};
+use resource_broker_sandbox::{Plugin, Stats};
 
 use super::{
     serving::{Share, Slot},
@@ -265,7 +266,7 @@ mod tests {
             digest: "ab".repeat(32),
             size: 7,
             exports: vec![Role::AcceptFilter],
-            interface_version: "0.1.0".into(),
+            interface_version: "0.2.0".into(),
             compile_milliseconds: 3,
             stats: Stats { calls: 9, ..Stats::default() },
             failing: false,

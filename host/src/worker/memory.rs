@@ -13,13 +13,16 @@ use resource_broker_api::{
 };
 use tokio::time::Instant;
 
-use super::answers::{Said, same_words};
+use super::answers::Said;
 use crate::{
     apply::{Fault, Learned},
     cache::WorkKey,
     metrics::Metrics,
     planner::{
-        model::snapshot::{Applied, Failure, Key, Memory, Part, RefusedCopy, Snapshot, Target, Written},
+        model::{
+            failure,
+            snapshot::{Applied, Failure, Key, Memory, Part, RefusedCopy, Snapshot, Target, Written},
+        },
         plan::{Action, Plan, State},
     },
 };
@@ -239,7 +242,7 @@ fn failure_of(fault: Option<&Fault>, before: Option<Failure>) -> Option<Failure>
 }
 
 fn is_same(one: &Failure, other: &Failure) -> bool {
-    one.part == other.part && one.reason == other.reason && same_words(&one.message, &other.message)
+    one.part == other.part && one.reason == other.reason && failure::is_same(&one.message, &other.message)
 }
 
 /// Counts the moves and migrations that came to their end with this pass.

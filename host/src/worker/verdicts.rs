@@ -1,4 +1,4 @@
-//! What offers with long filters said of objects: reading such filters takes longer than everything else in a look, and the
+//! Verdicts of offers with long filters: reading such filters takes longer than everything else in a look, and the
 //! standard component says the same to the same question. Bounded, and only of that component: what others look at is theirs
 //! to know.
 
@@ -7,18 +7,21 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use resource_broker_sandbox::ApiName;
+use resource_broker_plugin_types::{ApiName, Verdict, Violation};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::planner::model::{question::Verdict, snapshot::Offer};
+use crate::planner::model::snapshot::Offer;
 
 /// Filters of fewer bytes are asked about every time.
 pub(super) const WORTH_IT: usize = 4 << 10;
 /// What is remembered takes no more than this, in bytes.
 const MOST: usize = 16 << 20;
-/// What an entry takes beside its words.
+/// A verdict that takes more, in bytes, is not remembered.
+const LONGEST: usize = 64 << 10;
+/// What an entry takes beside its texts, and each violation in it.
 const ENTRY: usize = 128;
+const VIOLATION: usize = size_of::<Violation>();
 
 /// One question: what is asked, and whom.
 pub(super) type Question = [u8; 32];
@@ -43,15 +46,16 @@ impl Verdicts {
             return Some(verdict.clone());
         }
         let verdict = all.old.remove(question)?;
-        all.put(*question, verdict.clone());
+        let size = size(&verdict);
+        all.put(*question, verdict.clone(), size);
         Some(verdict)
     }
 
     /// This was said.
     pub(super) fn put(&self, question: Question, verdict: &Verdict) {
-        // A failure may be over the next time.
-        if !matches!(verdict, Verdict::Failed(_)) {
-            self.lock().put(question, verdict.clone());
+        let size = size(verdict);
+        if size <= LONGEST {
+            self.lock().put(question, verdict.clone(), size);
         }
     }
 
@@ -62,18 +66,29 @@ impl Verdicts {
 }
 
 impl Generations {
-    fn put(&mut self, question: Question, verdict: Verdict) {
-        let words = match &verdict {
-            Verdict::Refused(words) => words.iter().map(String::len).sum(),
-            Verdict::Accepted | Verdict::Failed(_) => 0,
-        };
-        if self.size + words + ENTRY > MOST / 2 {
+    fn put(&mut self, question: Question, verdict: Verdict, size: usize) {
+        if self.size + size > MOST / 2 {
             self.old = std::mem::take(&mut self.young);
             self.size = 0;
         }
-        self.size += words + ENTRY;
+        self.size += size;
         self.young.insert(question, verdict);
     }
+}
+
+/// What remembering a verdict takes, in bytes.
+fn size(verdict: &Verdict) -> usize {
+    let size = |violation: &Violation| {
+        let Violation { filter, rule, expected, found, message } = violation;
+        VIOLATION
+            + [filter, rule, expected, message].map(String::len).iter().sum::<usize>()
+            + found.as_ref().map_or(0, String::len)
+    };
+    ENTRY
+        + match verdict {
+            Verdict::Refused(violations) => violations.iter().map(size).sum(),
+            Verdict::Accepted { .. } => 0,
+        }
 }
 
 /// An object as a part of questions: its spec, which is all that the standard component looks at.
@@ -155,7 +170,7 @@ mod tests {
             key[..8].copy_from_slice(&number.to_be_bytes());
             key
         };
-        let long = Verdict::Refused(vec!["x".repeat(10_000)]);
+        let long = Verdict::Refused(vec![Violation::new("key", "rule", "x".repeat(10_000))]);
         for number in 0..10_000 {
             verdicts.put(key(number), &long);
             assert_eq!(verdicts.get(&key(0)), Some(long.clone()), "after {number} more");
@@ -164,7 +179,8 @@ mod tests {
         let size = (all.young.len() + all.old.len()) * 10_000;
         assert!(size <= MOST, "{size}");
         drop(all);
-        verdicts.put(key(1), &Verdict::Failed("late".into()));
-        assert_eq!(verdicts.get(&key(1)), None);
+        let too_long = Verdict::Refused(vec![Violation::new("key", "rule", "x".repeat(LONGEST))]);
+        verdicts.put(key(usize::MAX), &too_long);
+        assert_eq!(verdicts.get(&key(usize::MAX)), None);
     }
 }

@@ -1,2 +1,2 @@
 ;; No answer.
-(func (export "resource-broker:plugin/migration-template@0.1.0#render") (param i32) (result i32) unreachable)
+(func (export "resource-broker:plugin/migration-template@0.2.0#render") (param i32) (result i32) unreachable)

@@ -14,12 +14,10 @@ use crate::{
     migration::{
         progress::Progress,
         reference::{self, Reference},
+        rendered::Rendered,
         under_way::{UnderWay, mirror_name},
     },
-    model::{
-        question::Manifest,
-        snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
-    },
+    model::snapshot::{ComputeView, MirrorView, Side, Target, View, Watched},
     plan::{Action, CopyRelated, DeclaredBy, Existing, Marks},
     sync::{
         claims::{self, Declarer, Withheld},
@@ -251,7 +249,7 @@ fn source(under_way: UnderWay<'_>, mirror: &MirrorView) -> Option<(ClusterName, 
 
 /// Why a stage's manifest may not be deployed: it refers to what is not mirrored for this migration, and may come to be another
 /// one's.
-pub(crate) fn strange_reference(under_way: UnderWay<'_>, manifest: &Manifest) -> Option<String> {
+pub(crate) fn strange_reference(under_way: UnderWay<'_>, template: &Rendered) -> Option<String> {
     let compute = &under_way.snapshot.migration.compute;
     let is_own = |reference: &Reference| {
         compute.mirrored.iter().any(|(gvk, object)| {
@@ -259,13 +257,13 @@ pub(crate) fn strange_reference(under_way: UnderWay<'_>, manifest: &Manifest) ->
             object.name() == reference.name && reference.kind.kind().is_none_or(|kind| is_core && gvk.kind == kind)
         })
     };
-    let references = reference::all(&manifest.body);
+    let references = reference::all(&template.body);
     let strange = references.into_iter().find(|reference| !is_own(reference))?;
     Some(format!(
         "template {} refers to {} {}, which is not among the related resources that are mirrored for this migration in \
          namespace {} of {}: names that begin with from- and to- belong to those; let the copies declare it, or correct the \
          template",
-        manifest.template,
+        template.name,
         strange.kind.kind().unwrap_or("object"),
         strange.name,
         compute.namespace,

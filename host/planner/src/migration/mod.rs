@@ -6,6 +6,7 @@ pub mod mirror;
 pub mod pods;
 pub mod progress;
 pub mod reference;
+pub(crate) mod rendered;
 pub mod retention;
 pub mod stage;
 pub mod status_writer;

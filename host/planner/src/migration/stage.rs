@@ -12,6 +12,7 @@ use resource_broker_api::{
     keys,
     object::Object,
 };
+use resource_broker_plugin_types::{Deployed, Stage, StageOutcome};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,11 +20,12 @@ use crate::{
         mirror::{self, held},
         pods,
         progress::Progress,
+        rendered::Rendered,
         status_writer::{self, StatusWriter},
         under_way::{UnderWay, command, gvk, is_of, seen},
     },
     model::{
-        question::{Manifest, Outcome, Questions, Stage, TemplateAsk},
+        question::{Questions, TemplateAsk},
         snapshot::{Target, View},
     },
     plan::{Action, findings::Finding},
@@ -58,9 +60,9 @@ pub(crate) fn advance(under_way: UnderWay<'_>, stages: &[Stage]) -> Step {
             let step = running(under_way, stage, current)?;
             // What ended while nobody looked has succeeded or failed all the same.
             let ended = match &under_way.answers.outcome {
-                Some(Ok(Outcome::Succeeded | Outcome::Failed(_))) => true,
-                Some(Ok(Outcome::Ready)) => current.resources.is_empty(),
-                Some(Ok(Outcome::Waiting(_)) | Err(_)) | None => false,
+                Some(Ok(StageOutcome::Succeeded | StageOutcome::Failed(_))) => true,
+                Some(Ok(StageOutcome::Ready)) => current.resources.is_empty(),
+                Some(Ok(StageOutcome::Waiting(_)) | Err(_)) | None => false,
             };
             match overdue(under_way, stage, current).filter(|_| !ended) {
                 Some(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_TIMED_OUT, &why)),
@@ -133,20 +135,25 @@ fn lasted(under_way: UnderWay<'_>, current: &StageStatus) -> Option<SignedDurati
     Some(under_way.snapshot.now.0.duration_since(current.started_at.as_ref()?.0))
 }
 
+/// After how long an attempt has failed; `None`: never.
+fn timeout_of(stage: &Stage) -> Option<Duration> {
+    stage.timeout_seconds.map(|seconds| Duration::from_secs(seconds.into()))
+}
+
 /// Why an attempt has taken too long.
 fn overdue(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Option<String> {
-    let timeout = stage.timeout?;
+    let timeout = timeout_of(stage)?;
     let limit = SignedDuration::try_from(timeout).ok()?;
     (lasted(under_way, current)? >= limit).then(|| {
         let last = status_writer::last_told(&under_way.migration.status, &stage.name);
         let last = last.map(|last| format!("; {last}")).unwrap_or_default();
-        format!("it took longer than its timeout of {} s{last}", timeout.as_secs_f64())
+        format!("it took longer than its timeout of {} s{last}", timeout.as_secs())
     })
 }
 
 /// Looks again when the stage's timeout is over.
 fn remind(step: Step, under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Step {
-    let rest = stage.timeout.map(|timeout| {
+    let rest = timeout_of(stage).map(|timeout| {
         let lasted = lasted(under_way, current).and_then(|lasted| Duration::try_from(lasted).ok()).unwrap_or_default();
         // Times are written in whole seconds: a moment late is better than too early.
         timeout.saturating_sub(lasted) + Duration::from_millis(50)
@@ -163,10 +170,10 @@ fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
         Err(progress) => return Ok(progress),
     };
     match outcome {
-        Outcome::Waiting(why) => Ok(under_way.waits(reason::STAGE_WAITING, why.clone())),
-        Outcome::Failed(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why)),
-        Outcome::Succeeded => Ok(succeed(under_way, stage)),
-        Outcome::Ready => {
+        StageOutcome::Waiting(why) => Ok(under_way.waits(reason::STAGE_WAITING, why.clone())),
+        StageOutcome::Failed(why) => Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why)),
+        StageOutcome::Succeeded => Ok(succeed(under_way, stage)),
+        StageOutcome::Ready => {
             let manifests = match manifests(under_way, stage)? {
                 Ok(manifests) => manifests,
                 Err(progress) => return Ok(progress),
@@ -175,33 +182,33 @@ fn waiting(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
             writer.stage(|status| {
                 status.state = StageState::Running;
                 status.retained = true;
-                status.resources = manifests.iter().map(|manifest| resource(under_way.id(), manifest)).collect();
+                status.resources = manifests.iter().map(|template| resource(under_way.id(), template)).collect();
             });
             Ok(Progress::act(format!("stage {} begins", stage.name), writer.write()))
         }
     }
 }
 
-fn manifests<'a>(
-    under_way: UnderWay<'a>,
-    stage: &Stage,
-) -> Result<Result<&'a Vec<Manifest>, Progress>, Box<Questions>> {
+fn manifests(under_way: UnderWay<'_>, stage: &Stage) -> Result<Result<Vec<Rendered>, Progress>, Box<Questions>> {
     match &under_way.answers.manifests {
         Some(manifests) => Ok(under_way.answered(manifests).and_then(|manifests| {
-            let strange = manifests.iter().find_map(|manifest| mirror::strange_reference(under_way, manifest));
-            strange.map_or(Ok(manifests), |why| Err(under_way.blocked(&format!("stage {}: {why}", stage.name))))
+            let templates = manifests.iter().map(Rendered::read).collect::<Result<Vec<_>, _>>().and_then(|templates| {
+                let strange = templates.iter().find_map(|template| mirror::strange_reference(under_way, template));
+                strange.map_or(Ok(templates), Err)
+            });
+            templates.map_err(|why| under_way.blocked(&format!("stage {}: {why}", stage.name)))
         })),
         None => Err(under_way.ask(TemplateAsk::Render(stage.name.clone()))),
     }
 }
 
-fn resource(id: &str, manifest: &Manifest) -> StageResource {
-    let text = |field: &str| manifest.body[field].as_str().unwrap_or_default();
+fn resource(id: &str, template: &Rendered) -> StageResource {
+    let text = |field: &str| template.body[field].as_str().unwrap_or_default();
     let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
     StageResource {
-        template: manifest.template.clone(),
+        template: template.name.clone(),
         gvk: GroupVersionKind { group: group.into(), version: version.into(), kind: text("kind").into() },
-        name: format!("{id}-{}", manifest.template),
+        name: format!("{id}-{}", template.name),
         uid: None,
     }
 }
@@ -336,7 +343,8 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
                     retained.push(retain(target(under_way, resource), object));
                 }
                 let gvk = gvk(&resource.gvk);
-                deployed.push((resource.template.clone(), Some(object.to_json(&gvk.api_version(), &gvk.kind))));
+                let object = Some(object.to_json(&gvk.api_version(), &gvk.kind));
+                deployed.push(Deployed { name: resource.template.clone(), object });
             }
         }
     }
@@ -354,14 +362,14 @@ fn running(under_way: UnderWay<'_>, stage: &Stage, current: &StageStatus) -> Ste
     };
     let why = match under_way.answered(outcome) {
         Err(progress) => return Ok(progress.then(retained)),
-        Ok(Outcome::Failed(why)) => {
+        Ok(StageOutcome::Failed(why)) => {
             return Ok(attempt_failed(under_way, stage, current, reason::STAGE_FAILED, why));
         }
-        Ok(Outcome::Succeeded) => return Ok(succeed(under_way, stage)),
+        Ok(StageOutcome::Succeeded) => return Ok(succeed(under_way, stage)),
         // A stage that deploys nothing is done when it may be deployed.
-        Ok(Outcome::Ready) if nothing_deployed => return Ok(succeed(under_way, stage)),
-        Ok(Outcome::Ready) => "its success is waited for",
-        Ok(Outcome::Waiting(why)) => why.as_str(),
+        Ok(StageOutcome::Ready) if nothing_deployed => return Ok(succeed(under_way, stage)),
+        Ok(StageOutcome::Ready) => "its success is waited for",
+        Ok(StageOutcome::Waiting(why)) => why.as_str(),
     };
     if going.is_empty() {
         return Ok(under_way.waits(reason::STAGE_RUNNING, why.to_owned()).then(retained));
@@ -397,7 +405,7 @@ fn deploy(
         Err(progress) => return Ok(progress),
     };
     let id = under_way.id();
-    let made: Vec<StageResource> = manifests.iter().map(|manifest| resource(id, manifest)).collect();
+    let made: Vec<StageResource> = manifests.iter().map(|template| resource(id, template)).collect();
     let there = current.resources.iter().filter(|resource| !missing.contains(resource));
     let is_made = |there: &StageResource| made.iter().any(|made| made.is_same(there));
     let mut wanted: Vec<StageResource> = there.filter(|there| !is_made(there)).cloned().collect();
@@ -422,13 +430,13 @@ fn deploy(
     if let Some(progress) = pods::ending(under_way, due.iter().map(|(_, made)| *made), reason::STAGE_RUNNING)? {
         return Ok(progress);
     }
-    let actions = due.into_iter().map(|(manifest, made)| deployment(under_way, stage, manifest, made)).collect();
+    let actions = due.into_iter().map(|(template, made)| deployment(under_way, stage, template, made)).collect();
     Ok(under_way.waits(reason::STAGE_RUNNING, "it is being deployed".into()).then(actions))
 }
 
-fn deployment(under_way: UnderWay<'_>, stage: &Stage, manifest: &Manifest, made: &StageResource) -> Action {
+fn deployment(under_way: UnderWay<'_>, stage: &Stage, template: &Rendered, made: &StageResource) -> Action {
     let compute = &under_way.snapshot.migration.compute;
-    let mut body = manifest.body.clone();
+    let mut body = template.body.clone();
     let given = |field: &str| body["metadata"].get(field).filter(|value| value.is_object()).cloned();
     let (mut labels, mut annotations) =
         (given("labels").unwrap_or_else(|| json!({})), given("annotations").unwrap_or_else(|| json!({})));

@@ -7,9 +7,10 @@ use resource_broker_api::{
     broker::{MigrationRef, MigrationStatus, StageResource, StageState},
     conditions::reason,
     keys,
-    names::{ClusterName, Gvk},
+    names::Gvk,
     object::Object,
 };
+use resource_broker_plugin_types::{Endpoint, MigrationContext, Mirrored};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         status_writer::StatusWriter,
     },
     model::{
-        question::{Answers, Endpoint, MigrationContext, Mirrored, PluginFailure, Questions, Template, TemplateAsk},
+        question::{Answers, PluginFailure, Questions, Template, TemplateAsk},
         snapshot::{ComputeView, MigrationRecord, MirrorView, Part, Side, Snapshot},
     },
     plan::{Action, findings::Finding},
@@ -107,7 +108,7 @@ impl<'a> UnderWay<'a> {
     fn endpoint(&self, side: Side, at: &MigrationRef) -> Endpoint {
         let gvk = gvk(&at.gvk);
         Endpoint {
-            provider: ClusterName::parse(&at.cluster_name).unwrap_or_else(|| self.snapshot.key.consumer.clone()),
+            provider: at.cluster_name.clone(),
             api_version: gvk.api_version(),
             kind: gvk.kind,
             namespace: at.namespace.clone().unwrap_or_default(),

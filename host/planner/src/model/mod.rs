@@ -3,6 +3,7 @@
 pub mod claimed;
 pub mod copies;
 pub mod declared;
+pub mod failure;
 pub mod filters;
 pub mod identity;
 pub mod key;

@@ -3,14 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use resource_broker_api::{broker::ProviderRef, conditions::reason, names::ClusterName, object::Object};
+use resource_broker_plugin_types::Verdict;
 
 use crate::{
     model::{
         identity,
-        question::{Answers, PluginFailure, Verdict},
+        question::{Answers, Judgement, PluginFailure},
         snapshot::{Offer, Snapshot, View},
     },
-    placement::references,
+    placement::{references, verdict},
     plan::findings::Finding,
 };
 
@@ -87,16 +88,16 @@ impl Refusal {
 
 /// What a provider's offers say.
 pub struct Said<'a> {
-    /// Each offer with its verdict; `Err` where the plugin failed; `None` where nobody was asked.
+    /// Each offer with its judgement; `Err` where the plugin failed; `None` where nobody was asked.
     pub verdicts: Option<Result<Vec<Judged<'a>>, &'a PluginFailure>>,
 }
 
-/// An offer with its verdict.
-pub type Judged<'a> = (&'a Arc<Offer>, &'a Verdict);
+/// An offer with its judgement.
+pub type Judged<'a> = (&'a Arc<Offer>, &'a Judgement);
 
 /// What the offers of `provider` say of the object in the key's version. `asked` are the offers of the first question.
 pub fn said<'a>(snapshot: &'a Snapshot, asked: &[usize], answers: &'a Answers, provider: &ClusterName) -> Said<'a> {
-    let of_provider = |judged: &'a Vec<Verdict>| {
+    let of_provider = |judged: &'a Vec<Judgement>| {
         let all = asked.iter().zip(judged).filter_map(|(index, verdict)| Some((snapshot.offers.get(*index)?, verdict)));
         all.filter(|(offer, _)| offer.provider == *provider).collect()
     };
@@ -106,6 +107,11 @@ pub fn said<'a>(snapshot: &'a Snapshot, asked: &[usize], answers: &'a Answers, p
         return Said { verdicts: Some(Ok(Vec::new())) };
     }
     Said { verdicts: answers.judge.as_ref().map(|judged| judged.as_ref().map(of_provider)) }
+}
+
+/// Whether an offer accepts the object.
+pub(crate) fn accepts(judgement: &Judgement) -> bool {
+    judgement.as_ref().is_ok_and(Verdict::is_accepted)
 }
 
 /// Looks at one of the places that the record names.
@@ -130,7 +136,7 @@ pub fn acceptance(snapshot: &Snapshot, at: &ProviderRef, provider: &ClusterName,
     }
     match &said.verdicts {
         Some(Ok(verdicts)) if verdicts.is_empty() => Acceptance::Refused(Refusal::Withdrawn),
-        Some(Ok(verdicts)) => weigh(at, verdicts),
+        Some(Ok(verdicts)) => of_offers(at, verdicts),
         Some(Err(failure)) => Acceptance::Unknown(
             Some(Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone())),
             "the filter plugin failed".into(),
@@ -143,28 +149,27 @@ fn unreadable(message: String, failing: bool) -> Acceptance {
     Acceptance::Unknown(failing.then(|| Finding::unknown(reason::PROVIDER_UNAVAILABLE, message.clone())), message)
 }
 
-fn weigh(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Acceptance {
+fn of_offers(at: &ProviderRef, verdicts: &[Judged<'_>]) -> Acceptance {
     let recorded = &at.accept_api;
-    let accepting = || verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Accepted).map(|(offer, _)| *offer);
+    let accepting = || verdicts.iter().filter(|(_, judgement)| accepts(judgement)).map(|(offer, _)| *offer);
     if accepting().any(|offer| offer.namespace == recorded.namespace && offer.name == recorded.name) {
         return Acceptance::Accepted(None);
     }
     if let Some(other) = accepting().next() {
         return Acceptance::Accepted(Some(Arc::clone(other)));
     }
-    let unjudged = verdicts.iter().find_map(|(_, verdict)| match verdict {
-        Verdict::Failed(why) => Some(why),
-        Verdict::Accepted | Verdict::Refused(_) => None,
-    });
-    if let Some(why) = unjudged {
-        let finding = Finding::unknown(reason::PLUGIN_FAILED, why.clone());
+    let unjudged = verdicts.iter().find_map(|(_, judgement)| judgement.as_ref().err());
+    if let Some(failure) = unjudged {
+        let finding = Finding::unknown(reason::PLUGIN_FAILED, failure.message.clone());
         return Acceptance::Unknown(Some(finding), "the filter plugin failed".into());
     }
     let reasons: Vec<String> = verdicts
         .iter()
-        .filter_map(|(offer, verdict)| match verdict {
-            Verdict::Refused(why) => Some(format!("{}/{}: {}", offer.namespace, offer.name, why.join("; "))),
-            Verdict::Accepted | Verdict::Failed(_) => None,
+        .filter_map(|(offer, judgement)| match judgement {
+            Ok(Verdict::Refused(violations)) => {
+                Some(format!("{}/{}: {}", offer.namespace, offer.name, verdict::reasons(violations)))
+            }
+            Ok(Verdict::Accepted { .. }) | Err(_) => None,
         })
         .collect();
     Acceptance::Refused(Refusal::Rules(reasons.join(" | ")))

@@ -7,10 +7,13 @@ use resource_broker_api::{broker::ProviderRef, conditions::reason, names::Cluste
 
 use crate::{
     model::{
-        question::{Answers, Judge, PluginFailure, Questions, Verdict},
+        question::{Answers, Judge, Judgement, PluginFailure, Questions},
         snapshot::{Key, Offer, Record, Snapshot},
     },
-    placement::candidates::{Heard, is_unread, obstacle},
+    placement::{
+        acceptance::accepts,
+        candidates::{Candidates, is_unread, obstacle},
+    },
     plan::findings::Finding,
 };
 
@@ -26,7 +29,7 @@ pub(crate) enum Choice {
 }
 
 /// A question about offers, with its answer.
-pub(crate) type Answered<'a> = (Judge, &'a Result<Vec<Verdict>, PluginFailure>);
+pub(crate) type Answered<'a> = (Judge, &'a Result<Vec<Judgement>, PluginFailure>);
 
 /// The offers that were not asked about at first: those of the key's version, then those of each other version.
 pub(crate) fn questions(snapshot: &Snapshot, consumer: &Object, asked: &[usize]) -> Vec<Judge> {
@@ -64,23 +67,23 @@ pub(crate) fn in_other_versions(
     snapshot: &Snapshot,
     consumer: &Object,
     answers: &Answers,
-) -> Result<Vec<(String, Heard)>, Box<Questions>> {
+) -> Result<Vec<(String, Candidates)>, Box<Questions>> {
     let own: Vec<usize> = (0..snapshot.offers.len()).collect();
     let judged = self::answers(snapshot, consumer, &own, answers)?;
     let of = |(question, said): Answered<'_>| {
         let view = snapshot.versions.get(question.version?)?;
-        let mut heard = Heard::default();
+        let mut candidates = Candidates::default();
         match said {
-            Err(failure) => heard.fail(failure),
+            Err(failure) => candidates.fail(failure),
             Ok(verdicts) => {
-                for (index, verdict) in question.offers.iter().zip(verdicts) {
+                for (index, judgement) in question.offers.iter().zip(verdicts) {
                     let Some(offer) = view.offers.get(*index) else { continue };
-                    heard.is_unread |= *verdict == Verdict::Accepted && is_unread(snapshot, offer, Some(&view.version));
-                    heard.hear(offer, verdict, || obstacle(snapshot, offer, Some(&view.version)));
+                    candidates.is_unread |= accepts(judgement) && is_unread(snapshot, offer, Some(&view.version));
+                    candidates.add(offer, judgement, || obstacle(snapshot, offer, Some(&view.version)));
                 }
             }
         }
-        Some((view.version.clone(), heard))
+        Some((view.version.clone(), candidates))
     };
     Ok(judged.into_iter().filter_map(of).collect())
 }
@@ -92,7 +95,7 @@ pub(crate) fn choose(
     without: &[&ClusterName],
     judged: &[Answered<'_>],
 ) -> Choice {
-    let mut own = Heard::default();
+    let mut own = Candidates::default();
     let mut refusals = Vec::new();
     let mut failures = Vec::new();
     let mut other_version = None;
@@ -107,23 +110,23 @@ pub(crate) fn choose(
         let view = question.version.and_then(|index| snapshot.versions.get(index));
         let version = view.map(|view| view.version.as_str());
         let offers = view.map_or(&snapshot.offers, |view| &view.offers);
-        let mut heard = Heard::default();
-        for (index, verdict) in question.offers.iter().zip(verdicts) {
+        let mut candidates = Candidates::default();
+        for (index, judgement) in question.offers.iter().zip(verdicts) {
             let Some(offer) = offers.get(*index) else { continue };
             // In another version the same provider is another choice.
             if version.is_none() && without.contains(&&offer.provider) {
                 continue;
             }
-            heard.hear(offer, verdict, || leaving(record, offer).or_else(|| obstacle(snapshot, offer, version)));
+            candidates.add(offer, judgement, || leaving(record, offer).or_else(|| obstacle(snapshot, offer, version)));
         }
         match version {
-            None => own = heard,
+            None => own = candidates,
             Some(version) => {
-                let stays = heard.candidates.iter().find(|offer| without.first() == Some(&&offer.provider)).cloned();
-                let best = stays.or_else(|| heard.best(&snapshot.key)).map(|offer| (offer, version.to_owned()));
+                let stays = candidates.offers().find(|offer| without.first() == Some(&&offer.provider)).cloned();
+                let best = stays.or_else(|| candidates.best(&snapshot.key)).map(|offer| (offer, version.to_owned()));
                 other_version = other_version.or(best);
-                refusals.extend(heard.refusals.into_iter().map(|line| format!("{line} (as {version})")));
-                own.failed |= heard.failed;
+                refusals.extend(candidates.refusals.into_iter().map(|line| format!("{line} (as {version})")));
+                own.failed |= candidates.failed;
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Which offers can have an object now: what they say of it, what keeps a provider from taking it, the place that its copy would
-//! get there, and whose share it is.
+//! Which offers can have an object now: their judgements, what keeps a provider from taking it, the placement that its copy would
+//! get there, and which of them gets it.
 
 use std::sync::Arc;
 
@@ -9,22 +9,23 @@ use resource_broker_api::{
     names::ClusterName,
     object::Object,
 };
+use resource_broker_plugin_types::Verdict;
 use sha2::{Digest, Sha256};
 
 use crate::{
     model::{
         ownership,
-        question::{PluginFailure, Verdict},
+        question::{Judgement, PluginFailure},
         snapshot::{Key, Offer, Placement, Snapshot, Target, View},
     },
-    placement::references,
+    placement::{references, verdict},
 };
 
-/// What several offers said.
+/// The offers that can have an object, and why the others cannot.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
-    /// Those that accept, at providers that can take the object now.
-    pub(crate) candidates: Vec<Arc<Offer>>,
+pub(crate) struct Candidates {
+    /// The offers that accept, at providers that can take the object now; each with its score.
+    accepting: Vec<(Arc<Offer>, u8)>,
     /// Why the others do not, a line each.
     pub(crate) refusals: Vec<String>,
     /// One could not be judged.
@@ -35,31 +36,37 @@ pub(crate) struct Heard {
     pub(crate) is_unread: bool,
 }
 
-impl Heard {
-    /// Takes in what one offer said.
-    pub(crate) fn hear(&mut self, offer: &Arc<Offer>, verdict: &Verdict, obstacle: impl FnOnce() -> Option<String>) {
-        match verdict {
-            Verdict::Refused(why) => self.refusals.push(refusal(offer, &why.join("; "))),
-            Verdict::Failed(why) => {
+impl Candidates {
+    /// Adds an offer, by its judgement and by what keeps its provider from taking the object.
+    pub(crate) fn add(&mut self, offer: &Arc<Offer>, judgement: &Judgement, obstacle: impl FnOnce() -> Option<String>) {
+        match judgement {
+            Ok(Verdict::Refused(violations)) => self.refusals.push(refusal(offer, &verdict::reasons(violations))),
+            Err(failure) => {
                 self.failed = true;
-                self.refusals.push(refusal(offer, why));
+                self.refusals.push(refusal(offer, &failure.message));
             }
-            Verdict::Accepted => match obstacle() {
+            Ok(Verdict::Accepted { score }) => match obstacle() {
                 Some(why) => self.refusals.push(refusal(offer, &why)),
-                None => self.candidates.push(Arc::clone(offer)),
+                None => self.accepting.push((Arc::clone(offer), score.unwrap_or_default())),
             },
         }
     }
 
-    /// Takes in that no offer could be judged.
+    /// The offers that can have the object.
+    pub(crate) fn offers(&self) -> impl Iterator<Item = &Arc<Offer>> {
+        self.accepting.iter().map(|(offer, _)| offer)
+    }
+
+    /// Records that no offer could be judged.
     pub(crate) fn fail(&mut self, failure: &PluginFailure) {
         (self.failed, self.is_silent) = (true, true);
         self.refusals.push(failure.message.clone());
     }
 
-    /// The candidate that the object's share falls to.
+    /// The offer with the highest score; of several, the one that the object's even share falls to.
     pub(crate) fn best(&self, key: &Key) -> Option<Arc<Offer>> {
-        self.candidates.iter().max_by_key(|offer| weight(key, offer)).map(Arc::clone)
+        let best = self.accepting.iter().max_by_key(|(offer, score)| (*score, share(key, offer)));
+        best.map(|(offer, _)| Arc::clone(offer))
     }
 }
 
@@ -160,7 +167,7 @@ pub(crate) fn is_there_for(snapshot: &Snapshot, consumer: &Object, provider: &Cl
 }
 
 /// Rendezvous hashing: each provider gets an even share, and one that comes or goes moves no more than its own share.
-fn weight<'a>(key: &Key, offer: &'a Offer) -> ([u8; 32], &'a ClusterName, &'a str, &'a str) {
+fn share<'a>(key: &Key, offer: &'a Offer) -> ([u8; 32], &'a ClusterName, &'a str, &'a str) {
     let mut hash = Sha256::new();
     for part in [
         offer.provider.to_string().as_str(),

@@ -2,7 +2,9 @@
 
 pub mod acceptance;
 pub mod alternatives;
+pub mod asking;
 pub mod candidates;
 pub mod core_kinds;
 pub mod references;
 pub mod route;
+pub(crate) mod verdict;

@@ -14,12 +14,13 @@ use crate::{
     model::{
         filters::Filters,
         ownership,
-        question::{Answers, Questions, Verdict},
+        question::{Answers, Questions},
         snapshot::{Offer, Placement, Snapshot, VersionView, View},
     },
     placement::{
+        acceptance::accepts,
         alternatives,
-        candidates::{self, Heard, claimed, is_there_for, is_unread, obstacle},
+        candidates::{self, Candidates, claimed, is_there_for, is_unread, obstacle},
         references,
     },
     plan::findings::Finding,
@@ -56,60 +57,67 @@ pub fn route(snapshot: &Snapshot, consumer: &Object, answers: &Answers) -> Resul
     if let Some(finding) = references::waits(snapshot) {
         return Ok(Route::Nowhere(finding));
     }
-    let mut heard = Heard::default();
+    let mut candidates = Candidates::default();
     match &answers.judge {
         _ if snapshot.offers.is_empty() => {}
         Some(Ok(verdicts)) => {
-            for (offer, verdict) in snapshot.offers.iter().zip(verdicts) {
-                heard.is_unread |= *verdict == Verdict::Accepted && is_unread(snapshot, offer, None);
-                heard.hear(offer, verdict, || obstacle(snapshot, offer, None));
+            for (offer, judgement) in snapshot.offers.iter().zip(verdicts) {
+                candidates.is_unread |= accepts(judgement) && is_unread(snapshot, offer, None);
+                candidates.add(offer, judgement, || obstacle(snapshot, offer, None));
             }
         }
-        Some(Err(failure)) => heard.fail(failure),
+        Some(Err(failure)) => candidates.fail(failure),
         None => return Ok(Route::Wait("the offers have not been judged".into())),
     }
-    if let Some(held) = heard.candidates.iter().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
-        return Ok(Route::To(Arc::clone(held)));
+    if let Some(offer) = candidates.offers().find(|offer| is_taken_over(snapshot, consumer, &offer.provider)) {
+        return Ok(Route::To(Arc::clone(offer)));
     }
-    if let Some(offer) = heard.best(&snapshot.key) {
+    if let Some(offer) = candidates.best(&snapshot.key) {
         return Ok(Route::To(offer));
     }
-    nowhere(snapshot, consumer, heard, answers)
+    nowhere(snapshot, consumer, candidates, answers)
 }
 
 /// No offer for the object's version takes it: those for the other versions are asked before anything is said of that. Each
 /// version's passes come to the same words.
-fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers) -> Result<Route, Box<Questions>> {
+fn nowhere(
+    snapshot: &Snapshot,
+    consumer: &Object,
+    own: Candidates,
+    answers: &Answers,
+) -> Result<Route, Box<Questions>> {
     let is_on_its_way = |view: &&VersionView| {
         !view.offers.is_empty() && matches!(view.consumer, View::Absent | View::Unknown { failing: false, .. })
     };
     if let Some(view) = snapshot.versions.iter().find(is_on_its_way) {
         return Ok(Route::Wait(format!("the object has not been read as {} yet", view.version)));
     }
-    let mut heard = alternatives::in_other_versions(snapshot, consumer, answers)?;
-    if let Some((version, _)) = heard.iter().find(|(_, heard)| !heard.candidates.is_empty()) {
+    let mut versions = alternatives::in_other_versions(snapshot, consumer, answers)?;
+    if let Some((version, _)) = versions.iter().find(|(_, candidates)| candidates.offers().next().is_some()) {
         return Ok(Route::OtherVersion(format!("an offer for its version {version} takes it")));
     }
-    let asked = |view: &&VersionView| heard.iter().any(|(version, _)| *version == view.version);
+    let asked = |view: &&VersionView| versions.iter().any(|(version, _)| *version == view.version);
     let others = snapshot.versions.iter().filter(asked).map(|view| view.offers.len());
     let offers = snapshot.offers.len() + others.sum::<usize>();
     if offers == 0 {
         return Ok(Route::Nowhere(no_offers(snapshot)));
     }
     if !snapshot.offers.is_empty() {
-        heard.push((snapshot.key.gvk.version.clone(), own));
+        versions.push((snapshot.key.gvk.version.clone(), own));
     }
-    heard.sort_by(|(one, _), (other, _)| one.cmp(other));
-    let in_several = heard.len() > 1;
-    let lines = heard.iter().flat_map(|(version, heard)| {
+    versions.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let in_several = versions.len() > 1;
+    let lines = versions.iter().flat_map(|(version, candidates)| {
         let tag = if in_several { format!(" (as {version})") } else { String::new() };
-        heard.refusals.iter().map(move |line| format!("{line}{tag}"))
+        candidates.refusals.iter().map(move |line| format!("{line}{tag}"))
     });
     let lines = lines.collect::<Vec<_>>().join(" | ");
-    if heard.iter().all(|(_, heard)| heard.is_silent) {
+    if versions.iter().all(|(_, candidates)| candidates.is_silent) {
         return Ok(Route::Nowhere(Finding::unknown(reason::PLUGIN_FAILED, lines)));
     }
-    if heard.iter().any(|(_, heard)| heard.is_unread) && !heard.iter().any(|(_, heard)| heard.failed) {
+    if versions.iter().any(|(_, candidates)| candidates.is_unread)
+        && !versions.iter().any(|(_, candidates)| candidates.failed)
+    {
         let message = match offers {
             1 => format!("the one offer that there is cannot be used now: {lines}"),
             several => format!("none of {several} offers can be used now: {lines}"),
@@ -121,7 +129,7 @@ fn nowhere(snapshot: &Snapshot, consumer: &Object, own: Heard, answers: &Answers
         several => format!("none of {several} offers accepts it: {lines}"),
     };
     // Who could not be judged might accept.
-    Ok(Route::Nowhere(if heard.iter().any(|(_, heard)| heard.failed) {
+    Ok(Route::Nowhere(if versions.iter().any(|(_, candidates)| candidates.failed) {
         Finding::unknown(reason::PLUGIN_FAILED, message)
     } else {
         Finding::no(reason::NO_MATCHING_OFFER, message)

@@ -10,13 +10,14 @@ use resource_broker_api::{
     object::Object,
 };
 use resource_broker_planner::{
-    model::{declared::MOST, question::Verdict, snapshot::Target},
+    model::{declared::MOST, snapshot::Target},
     plan::{Action, CopyRelated, DeclaredBy, Existing, Marks, text::clip},
     sync::related::{document, may_replace},
 };
 use serde_json::{Value, json};
 
 use crate::world::{NAMESPACE, World, object, provider};
+use crate::world::{accepts, refuses};
 
 fn request() -> CopyRelated {
     let secret = || Gvk::new("core", "v1", "Secret");
@@ -132,7 +133,7 @@ fn only_the_brokers_own_copies_for_this_object_are_replaced() {
 fn placed() -> World {
     let mut world = World::new();
     world.providers.entry(provider("nestor")).or_default();
-    world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), Verdict::Accepted);
+    world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), accepts());
     world.settle();
     world
 }
@@ -162,7 +163,7 @@ fn a_provider_cannot_fill_a_consumers_namespace() {
 fn long_reasons_are_cut_to_what_an_api_server_takes() {
     let mut world = World::new();
     world.providers.entry(provider("nestor")).or_default();
-    let long = Verdict::Refused(vec!["\u{fc}".repeat(40_000)]);
+    let long = refuses(&"\u{fc}".repeat(40_000));
     world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), long);
     let (mut message, mut event) = (0, 0);
     for action in world.plan().actions() {

@@ -9,14 +9,12 @@ use resource_broker_api::{
     names::Gvk,
 };
 use resource_broker_planner::{
-    model::{
-        question::Verdict,
-        snapshot::{Snapshot, Target, View},
-    },
+    model::snapshot::{Snapshot, Target, View},
     plan::{Action, CopyRelated, DeclaredBy, Existing, Guard, Marks, Plan, check::problems},
 };
 use serde_json::json;
 
+use crate::world::accepts;
 use crate::world::{World, provider};
 
 /// An object that `nestor` has, and the record and the copy of it.
@@ -25,7 +23,7 @@ fn placed() -> Snapshot {
     for name in ["nestor", "anna"] {
         world.providers.entry(provider(name)).or_default();
     }
-    world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), Verdict::Accepted);
+    world.offers.insert((provider("nestor"), "offers".into(), "certs".into()), accepts());
     world.settle();
     world.snapshot()
 }

@@ -11,13 +11,11 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     migration::retention,
-    model::{
-        question::Verdict,
-        snapshot::{Memory, View},
-    },
+    model::snapshot::{Memory, View},
     plan::Action,
 };
 
+use crate::world::{accepts, refuses};
 use crate::{
     script,
     world::{Unread, World, provider},
@@ -230,10 +228,10 @@ fn a_provider_that_takes_the_object_in_its_own_version_again_is_gone_to() {
     let mut world = run(&[SERVED, versions]);
     let next = |world: &World| world.record.as_ref().and_then(|record| record.spec.next.clone()).expect("it moves");
     assert_eq!(next(&world).version.as_deref(), Some("v1beta1"));
-    let refused = Verdict::Refused(vec!["days: no".into()]);
+    let refused = refuses("days: no");
     let offer = (provider("anna"), "offers".to_owned(), "certs".to_owned());
     world.versions.get_mut("v1beta1").expect("it is watched").insert(offer.clone(), refused);
-    world.offers.insert(offer, Verdict::Accepted);
+    world.offers.insert(offer, accepts());
     world.pass();
     world.wait(Duration::from_secs(11));
     world.pass();

@@ -10,12 +10,10 @@ use resource_broker_api::{
     keys,
     names::ClusterName,
 };
-use resource_broker_planner::model::{
-    question::Verdict,
-    snapshot::{Configuration, Record},
-};
+use resource_broker_planner::model::snapshot::{Configuration, Record};
 use serde_json::json;
 
+use crate::world::{accepts, refuses};
 use crate::{
     properties::live_copies,
     world::{Cut, Plugin, Unread, World, compute::Scripted, provider},
@@ -95,8 +93,7 @@ pub(crate) fn at(number: u8) -> ClusterName {
 fn accept(world: &mut World, mask: u8) {
     for number in 0..3_u8 {
         world.providers.entry(at(number)).or_default();
-        let verdict =
-            if mask & (1 << number) == 0 { Verdict::Refused(vec!["fqdn: no".into()]) } else { Verdict::Accepted };
+        let verdict = if mask & (1 << number) == 0 { refuses("fqdn: no") } else { accepts() };
         world.offers.insert((at(number), "offers".into(), "certs".into()), verdict);
     }
 }
@@ -130,7 +127,7 @@ pub(crate) fn start(staged: u8, own_names: bool) -> World {
     let job = || [("job".to_owned(), "Job".to_owned())].into();
     let copy = Scripted { name: "copy".into(), deploys: job(), progress: true, ..Scripted::default() };
     let check = Scripted { name: "check".into(), progress: true, approval: staged == 2, ..Scripted::default() };
-    let last = Scripted { name: "last".into(), deploys: job(), timeout: Some(20.0), retries: 1, ..Scripted::default() };
+    let last = Scripted { name: "last".into(), deploys: job(), timeout: Some(20), retries: 1, ..Scripted::default() };
     world.compute.stages = vec![copy, check, last];
     configure(&mut world, staged.min(1));
     world
@@ -304,7 +301,7 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
     }
     let record = world.record.as_ref().ok_or_else(|| TestCaseError::fail("no record"))?;
     let accepts =
-        |at: &ClusterName| world.offers.get(&(at.clone(), "offers".into(), "certs".into())) == Some(&Verdict::Accepted);
+        |at: &ClusterName| world.offers.get(&(at.clone(), "offers".into(), "certs".into())) == Some(&accepts());
     let holder = record.provider().ok_or_else(|| TestCaseError::fail("a record without a provider"))?;
     if accepts(&holder) {
         prop_assert!(record.spec.next.is_none() && record.spec.previous.is_empty(), "not at rest: {:?}", record.spec);

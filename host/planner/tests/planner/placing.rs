@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use resource_broker_api::names::ClusterName;
-use resource_broker_planner::{model::question::Verdict, plan::Action};
+use resource_broker_planner::plan::Action;
 
+use crate::world::accepts;
 use crate::world::{World, provider};
 
 const OBJECTS: usize = 3000;
@@ -14,7 +15,7 @@ fn placed(providers: &[&str]) -> BTreeMap<String, ClusterName> {
     let mut world = World::new();
     for name in providers {
         world.providers.entry(provider(name)).or_default();
-        world.offers.insert((provider(name), "offers".into(), "all".into()), Verdict::Accepted);
+        world.offers.insert((provider(name), "offers".into(), "all".into()), accepts());
     }
     (0..OBJECTS)
         .map(|number| {
@@ -55,7 +56,7 @@ fn the_choice_does_not_hang_on_how_many_offers_a_provider_has() {
             .iter()
             .map(|(cluster, name)| {
                 world.providers.entry(provider(cluster)).or_default();
-                ((provider(cluster), "offers".into(), (*name).into()), Verdict::Accepted)
+                ((provider(cluster), "offers".into(), (*name).into()), accepts())
             })
             .collect();
         let plan = world.plan();

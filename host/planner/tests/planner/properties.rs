@@ -10,16 +10,14 @@ use resource_broker_api::{
 use resource_broker_planner::{
     ask,
     deletion::recreated,
-    model::{
-        question::Verdict,
-        snapshot::{Failure, Part, Snapshot},
-    },
+    model::snapshot::{Failure, Part, Snapshot},
     plan,
     plan::{Action, Guard, Plan, check},
     sync::{copy, owned},
 };
 use serde_json::{Value, json};
 
+use crate::world::{accepts, refuses};
 use crate::{
     fields, moves,
     world::{Plugin, THEIR_FINALIZER, Unread, World, object, provider},
@@ -186,7 +184,7 @@ fn happen(world: &mut World, happening: &Happening, before: Option<&Plan>) {
             world.offers.clear();
             for (number, answer) in [(0, answers % 3), (1, answers / 3 % 3)] {
                 world.providers.entry(at(number)).or_default();
-                let verdict = [None, Some(Verdict::Accepted), Some(Verdict::Refused(vec!["fqdn: no".into()]))];
+                let verdict = [None, Some(accepts()), Some(refuses("fqdn: no"))];
                 let name = (at(number), "offers".into(), "certs".into());
                 world.offers.extend(verdict[usize::from(answer)].clone().map(|verdict| (name, verdict)));
             }
@@ -428,13 +426,13 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
     }
     let is_free = |at: &ClusterName| world.providers[at].copy.is_none() || world.is_claimed_at(at);
     let Some(record) = &world.record else {
-        let takers = world.offers.iter().filter(|((at, ..), verdict)| **verdict == Verdict::Accepted && is_free(at));
+        let takers = world.offers.iter().filter(|((at, ..), verdict)| **verdict == accepts() && is_free(at));
         prop_assert_eq!(takers.count(), 0, "somebody accepts it, and nobody has it");
         return Ok(());
     };
     prop_assert_eq!(&record.spec.consumer.uid, there["metadata"]["uid"].as_str().unwrap_or_default());
     let holder = record.provider().ok_or_else(|| TestCaseError::fail("a record without a provider"))?;
-    let accepts = world.offers.get(&(holder.clone(), "offers".into(), "certs".into())) == Some(&Verdict::Accepted);
+    let accepts = world.offers.get(&(holder.clone(), "offers".into(), "certs".into())) == Some(&accepts());
     if accepts && is_free(&holder) {
         check_in_service(world, there)?;
     }

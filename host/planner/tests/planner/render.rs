@@ -8,6 +8,7 @@ use resource_broker_planner::{
     },
     plan::{About, Action, Budget, CopyRelated, Existing, Guard, Marks, Plan},
 };
+use resource_broker_plugin_types::{CopyContext, Deployed, Endpoint};
 use serde_json::Value;
 
 /// What is asked.
@@ -20,12 +21,10 @@ pub(crate) fn questions(snapshot: &Snapshot, questions: &Questions) -> String {
         asked.push(format!("ask: which of {} accept it?\n", names.join(", ")));
     }
     if let Some(transform) = &questions.transform {
-        let place =
-            if transform.consumer_namespace.is_empty() { "the whole cluster" } else { &transform.consumer_namespace };
-        asked.push(format!(
-            "ask: what is shown in {place} of the copy at {} under {}?\n",
-            transform.provider, transform.prefix
-        ));
+        let CopyContext { names, consumer_namespace, provider } = &transform.context;
+        let place = if consumer_namespace.is_empty() { "the whole cluster" } else { consumer_namespace };
+        let names: Vec<String> = names.iter().map(|pair| format!("{} as {}", pair.copy, pair.consumer)).collect();
+        asked.push(format!("ask: what is shown in {place} of the copy at {provider}: {}?\n", names.join(", ")));
     }
     for judge in &questions.elsewhere {
         let view = judge.version.map(|index| &snapshot.versions[index]);
@@ -58,14 +57,14 @@ fn template(template: &Template) -> String {
         TemplateAsk::Stages => "which stages are there?".into(),
         TemplateAsk::Render(stage) => format!("what does stage {stage} deploy?"),
         TemplateAsk::Assess(stage, deployed) => {
-            let there = |(name, object): &(String, Option<String>)| {
+            let there = |Deployed { name, object }: &Deployed| {
                 format!("{name} {}", if object.is_some() { "there" } else { "not there" })
             };
             let deployed: Vec<String> = deployed.iter().map(there).collect();
             format!("how does stage {stage} stand? [{}]", deployed.join(", "))
         }
     };
-    let mirrors = |end: &resource_broker_planner::model::question::Endpoint| {
+    let mirrors = |end: &Endpoint| {
         let mirrors: Vec<String> =
             end.related.iter().map(|mirror| format!(" {}={}", mirror.key, mirror.name)).collect();
         mirrors.concat()

@@ -10,12 +10,14 @@ use resource_broker_api::{
 };
 use resource_broker_planner::model::{
     claimed::Owner,
-    question::Verdict,
+    question::{Judgement, PluginFailure},
     snapshot::{Configuration, Failure, Memory, Part, Record, Shape, Target},
 };
+use resource_broker_plugin_types::Verdict;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::world::{accepts, judgement};
 use crate::{
     fields,
     world::{OfferName, Plugin, Unread, World, compute::Scripted, provider},
@@ -186,8 +188,16 @@ enum Serves {
 #[serde(untagged)]
 enum Answer {
     Accepts(Accepts),
+    Scores(Scores),
     Refuses(Vec<String>),
     Fails(Fails),
+}
+
+/// It accepts, with this score.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Scores {
+    score: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -498,13 +508,14 @@ fn change_migration(world: &mut World, orders: BTreeMap<String, String>, patch: 
     }
 }
 
-fn offer(world: &mut World, name: &str, answer: Answer) -> (OfferName, Verdict) {
+fn offer(world: &mut World, name: &str, answer: Answer) -> (OfferName, Judgement) {
     let Some((cluster, offer)) = name.split_once('/') else { panic!("{name}: an offer is PROVIDER/NAME") };
     world.providers.entry(provider(cluster)).or_default();
     let verdict = match answer {
-        Answer::Accepts(Accepts::Accepts) => Verdict::Accepted,
-        Answer::Refuses(reasons) => Verdict::Refused(reasons),
-        Answer::Fails(Fails { fails }) => Verdict::Failed(fails),
+        Answer::Accepts(Accepts::Accepts) => accepts(),
+        Answer::Scores(Scores { score }) => Ok(Verdict::scored(score)),
+        Answer::Refuses(reasons) => judgement(&reasons),
+        Answer::Fails(Fails { fails }) => Err(PluginFailure { message: fails }),
     };
     ((provider(cluster), "offers".into(), offer.into()), verdict)
 }

@@ -10,14 +10,12 @@ use resource_broker_api::{
 };
 use resource_broker_planner::{
     deletion::orphans::{self, OrphanSnapshot},
-    model::{
-        question::Verdict,
-        snapshot::{Key, MigrationRecord, Record, View},
-    },
+    model::snapshot::{Key, MigrationRecord, Record, View},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::world::accepts;
 use crate::{
     fields, render,
     world::{NAMESPACE, World, object, provider},
@@ -84,7 +82,7 @@ fn served() -> (Record, Value) {
     let mut world = World::new();
     let anna = provider("anna");
     world.providers.entry(anna.clone()).or_default();
-    world.offers.insert((anna.clone(), "offers".into(), "certs".into()), Verdict::Accepted);
+    world.offers.insert((anna.clone(), "offers".into(), "certs".into()), accepts());
     world.settle();
     let copy = world.providers.remove(&anna).and_then(|anna| anna.copy);
     world.record.zip(copy).expect("it is placed")

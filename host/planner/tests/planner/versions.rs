@@ -5,12 +5,10 @@ use std::{mem, time::Duration};
 
 use proptest::prelude::*;
 use resource_broker_api::names::ClusterName;
-use resource_broker_planner::model::{
-    question::Verdict,
-    snapshot::{Configuration, Memory},
-};
+use resource_broker_planner::model::snapshot::{Configuration, Memory};
 use serde_json::json;
 
+use crate::world::{accepts, refuses};
 use crate::{
     moves::{at, check_moment, is_excused, operate, start},
     properties::live_copies,
@@ -72,8 +70,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn accept(world: &mut World, mask: u8) {
     for (bit, (version, number)) in VERSIONS.iter().flat_map(|version| (0..3).map(move |at| (version, at))).enumerate()
     {
-        let accepts = mask & (1 << bit) != 0;
-        let verdict = if accepts { Verdict::Accepted } else { Verdict::Refused(vec!["fqdn: no".into()]) };
+        let takes = mask & (1 << bit) != 0;
+        let verdict = if takes { accepts() } else { refuses("fqdn: no") };
         let is_own = world.key.gvk.version == *version;
         let offers = if is_own { &mut world.offers } else { world.versions.entry((*version).to_owned()).or_default() };
         offers.insert((at(number), "offers".into(), "certs".into()), verdict);
@@ -178,14 +176,14 @@ fn check_end(world: &World) -> Result<(), TestCaseError> {
     let record = world.record.as_ref().ok_or_else(|| TestCaseError::fail("no record"))?;
     let holder = record.provider().ok_or_else(|| TestCaseError::fail("a record without a provider"))?;
     prop_assert_eq!(&record.spec.consumer.version, &world.key.gvk.version);
-    let takes = |at: &ClusterName| world.offers.iter().any(|((of, ..), says)| of == at && *says == Verdict::Accepted);
+    let takes = |at: &ClusterName| world.offers.iter().any(|((of, ..), says)| of == at && *says == accepts());
     if takes(&holder) {
         prop_assert!(record.spec.next.is_none() && record.spec.previous.is_empty(), "not at rest: {:?}", record.spec);
         prop_assert_eq!(live_copies(world), vec![&holder]);
         return Ok(());
     }
     let all = world.offers.values().chain(world.versions.values().flat_map(|offers| offers.values()));
-    let somebody = all.into_iter().any(|says| *says == Verdict::Accepted);
+    let somebody = all.into_iter().any(|says| *says == accepts());
     prop_assert!(!somebody || is_excused(world), "{:?} stays, and {:?} says not why", record.spec, world.migration);
     prop_assert!(live_copies(world).contains(&&holder), "nothing is torn down where there is nowhere to go");
     Ok(())

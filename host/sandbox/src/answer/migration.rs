@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use resource_broker_plugin_types::{Manifest, Stage};
 use serde_json::{Map, Value};
 
 use crate::text;
-use crate::{Manifest, Stage};
 
 /// The most stages of a migration, and the most manifests of a stage.
 const COUNT: usize = 64;

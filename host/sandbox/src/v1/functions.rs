@@ -2,11 +2,11 @@
 //!
 //! The generated bindings compare them too, but do not say which one differs.
 
+use resource_broker_plugin_types::Role;
 use wasmtime::Store;
 use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, Resource};
 
 use super::{PACKAGE, VERSION, filter, plugin, status, template, types};
-use crate::Role;
 use crate::call::{Call, State};
 use crate::document::Document;
 use crate::error::LoadError;

@@ -1,5 +1,8 @@
 //! The role `migration-template`: its calls, and the conversion of its types.
 
+use resource_broker_plugin_types::{
+    Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Role, Stage, StageOutcome,
+};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
@@ -9,7 +12,6 @@ use crate::call::{Call, State};
 use crate::document::Document;
 use crate::error::CallError;
 use crate::load::Linked;
-use crate::{Deployed, Endpoint, Manifest, MigrationContext, Mirrored, Role, Stage, StageOutcome};
 
 /// The two copies that a migration is between.
 pub(crate) struct Copies {

@@ -1,8 +1,9 @@
-//! The interface package's version 0.1: its generated bindings, and everything between them and the types of this crate.
+//! The interface package's version 0.2: its generated bindings, and everything between them and the types of this crate.
 
 mod functions;
 pub(crate) mod migration;
 
+use resource_broker_plugin_types::{CopyContext, NamePair, Offer, Role, Verdict, Violation};
 use tracing::Level;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
@@ -12,7 +13,6 @@ use crate::call::{Call, State};
 use crate::document::Document;
 use crate::error::{CallError, FieldError, LoadError};
 use crate::load::{Description, Linked};
-use crate::{CopyContext, Offer, Role, Verdict, Violation};
 
 pub(crate) use functions::check as check_functions;
 
@@ -36,7 +36,7 @@ mod bindings {
 /// The interface package without its version.
 pub(crate) const PACKAGE: &str = "resource-broker:plugin/";
 /// Its version.
-pub(crate) const VERSION: &str = "0.1.0";
+pub(crate) const VERSION: &str = "0.2.0";
 /// The interface that every component exports.
 pub(crate) const PLUGIN: &str = "resource-broker:plugin/plugin";
 
@@ -146,9 +146,11 @@ pub(crate) fn transform(
 ) -> Result<Option<String>, CallError> {
     let linked = call.linked();
     let indices = linked.compiled.exports.status.as_ref().ok_or_else(|| lacks(linked, Role::StatusTransformer))?;
-    let CopyContext { prefix, consumer_namespace, provider } = context;
-    let context = status::CopyContext { prefix, consumer_namespace, provider };
-    let input = copy.json().len() + previous.as_ref().map_or(0, |previous| previous.json().len());
+    let CopyContext { names, consumer_namespace, provider } = context;
+    let lengths = names.iter().map(|NamePair { consumer, copy }| consumer.len() + copy.len()).sum::<usize>();
+    let names = names.into_iter().map(|NamePair { consumer, copy }| status::NamePair { consumer, copy }).collect();
+    let context = status::CopyContext { names, consumer_namespace, provider };
+    let input = lengths + copy.json().len() + previous.as_ref().map_or(0, |previous| previous.json().len());
     let answer = call.run(input, |store, instance| {
         let guest = indices.load(&mut *store, instance)?;
         let copy = lend(store, copy)?;
@@ -207,7 +209,7 @@ fn verdict(verdict: filter::Verdict) -> Verdict {
         message,
     };
     match verdict {
-        filter::Verdict::Accepted => Verdict::Accepted,
+        filter::Verdict::Accepted(score) => Verdict::Accepted { score },
         filter::Verdict::Refused(violations) => Verdict::Refused(violations.into_iter().map(violation).collect()),
     }
 }

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::thread;
 
-use resource_broker_sandbox::{
-    ApiName, CallError, CopyContext, LimitsRequest, Offer, Plugin, Role, Sandbox, SandboxConfig, Source, Verdict,
-};
+use resource_broker_plugin_types::{ApiName, CopyContext, NamePair, Offer, Role, Verdict};
+use resource_broker_sandbox::{CallError, LimitsRequest, Plugin, Sandbox, SandboxConfig, Source};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 /// The version of the interface package that guests are written for.
-const VERSION: &str = "0.1.0";
+const VERSION: &str = "0.2.0";
 /// The package's files.
 const PACKAGE: [&str; 3] = ["types.wit", "plugin.wit", "worlds.wit"];
 /// What a guest gets that does not bring it itself: a file of `common/`, and the mark by which it is known.
@@ -24,9 +23,9 @@ const PLUGIN_PARTS: [(&str, &str); 4] = [
     ("describe", "#describe\""),
     ("validate-settings", "#validate-settings\""),
 ];
-const FILTER_PARTS: [(&str, &str); 1] = [("validate-filters", "accept-filter@0.1.0#validate\"")];
+const FILTER_PARTS: [(&str, &str); 1] = [("validate-filters", "accept-filter@0.2.0#validate\"")];
 const TEMPLATE_PARTS: [(&str, &str); 4] = [
-    ("validate-migration", "migration-template@0.1.0#validate\""),
+    ("validate-migration", "migration-template@0.2.0#validate\""),
     ("stages", "#stages\""),
     ("render", "#render\""),
     ("assess", "#assess\""),
@@ -34,7 +33,7 @@ const TEMPLATE_PARTS: [(&str, &str); 4] = [
 
 /// A filter that accepts its one offer.
 pub(crate) const ACCEPTING: &str = r#"
-    (func (export "resource-broker:plugin/accept-filter@0.1.0#judge")
+    (func (export "resource-broker:plugin/accept-filter@0.2.0#judge")
       (param $object i32) (param $offers i32) (param $count i32) (result i32)
       (call $drop (local.get $object))
       (call $accepted))"#;
@@ -164,7 +163,7 @@ pub(crate) fn offer(filters: &[&str]) -> Offer {
 
 pub(crate) fn copy_context() -> CopyContext {
     CopyContext {
-        prefix: "0123456789ab-".to_owned(),
+        names: vec![NamePair { consumer: "web".to_owned(), copy: "0123456789ab-web".to_owned() }],
         consumer_namespace: "team".to_owned(),
         provider: "provider#nestor".to_owned(),
     }
@@ -196,5 +195,5 @@ pub(crate) async fn assert_others_are_answered(sandbox: &Sandbox) {
     let object = r#"{"spec":{"fqdn":"a.corp.com"}}"#.to_owned();
     let offers = vec![offer(&[r#"{"key":"fqdn","suffix":"corp.com"}"#]), offer(&[r#"{"key":"fqdn","suffix":"x"}"#])];
     let verdicts = sandbox.judge(&api("others"), object, offers).await.expect("an answer");
-    assert!(matches!(verdicts.as_slice(), [Verdict::Accepted, Verdict::Refused(_)]), "{verdicts:?}");
+    assert!(matches!(verdicts.as_slice(), [Verdict::Accepted { .. }, Verdict::Refused(_)]), "{verdicts:?}");
 }

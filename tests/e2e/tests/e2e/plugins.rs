@@ -94,6 +94,43 @@ async fn a_plugin_decides_in_place_of_the_standard_component_until_it_is_removed
 }
 
 #[tokio::test]
+async fn of_providers_that_accept_the_one_with_the_highest_score_gets_the_object_and_keeps_it() -> TestResult {
+    let pair = Pair::new("plugin-scores").await?;
+    let other = two_providers(&pair).await?;
+    let plugins = Plugins::new(&pair).await?;
+    let _broker = pair.broker(&[&other]).await?.start().await?;
+    let (first, second) = (pair.provider.id.to_string(), other.id.to_string());
+    plugins.behave("probe", &json!({"scores": {first.as_str(): 20, second.as_str(): 70}, "mark": "one"})).await?;
+    until(&plugins.api, "probe", "to serve", |it| plugin_is(it, "Ready", "True")).await;
+    for number in 0..6 {
+        pair.consumer.create(&order(number), &json!({})).await?;
+    }
+    for number in 0..6 {
+        placed_at(&pair, &other, &order(number)).await;
+    }
+
+    let copy = pair.copy_name(&order(0));
+    other.report(&copy, &json!({"status": "Available"})).await?;
+    plugins.behave("probe", &json!({"scores": {first.as_str(): 90}, "mark": "two"})).await?;
+    let orders = pair.consumer.widgets();
+    until(&orders, &order(0), "the new settings to count", |it| it.data["status"]["probe"] == "two").await;
+    pair.consumer.create(&order(6), &json!({})).await?;
+    placed_at(&pair, &pair.provider, &order(6)).await;
+    assert_eq!(copies(&other).await?.len(), 6, "what is served stays");
+
+    // No such score exists: the answer counts as none, and says so.
+    plugins.behave("probe", &json!({"scores": {first.as_str(): 101}})).await?;
+    pair.consumer.create(&order(7), &json!({})).await?;
+    let refused = until(&orders, &order(7), "the score to be refused", |it| {
+        condition(it, "Accepted")["reason"] == reason::PLUGIN_FAILED
+    })
+    .await;
+    let said = message(&refused, "Accepted");
+    assert!(said.contains("an acceptance with score 101, more than 100"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_plugin_is_said_exactly() -> TestResult {
     let pair = Pair::new("plugin-wrong").await?;
     let plugins = Plugins::new(&pair).await?;

@@ -1,6 +1,8 @@
 //! A plugin whose behaviour is chosen by its settings: one component for all that tests want to see of the broker around
 //! it. Without settings it accepts everything and passes the status on as it is.
 
+use std::collections::BTreeMap;
+
 use resource_broker_sdk::{
     AcceptFilter, CopyContext, Document, Error, FieldError, Offer, Plugin, StatusTransformer, Verdict, Violation,
     settings,
@@ -16,6 +18,8 @@ struct Probe;
 struct Settings {
     /// The only provider that is accepted.
     accept: Option<String>,
+    /// The score of each provider that has one.
+    scores: BTreeMap<String, u8>,
     /// Put into each status, as its field `probe`.
     mark: Option<String>,
     /// How calls about objects fail.
@@ -74,7 +78,7 @@ impl AcceptFilter for Probe {
         let settings: Settings = settings()?;
         settings.fail(object)?;
         let Some(accepted) = settings.accept.filter(|accepted| *accepted != offer.provider) else {
-            return Ok(Verdict::Accepted);
+            return Ok(Verdict::Accepted { score: settings.scores.get(&offer.provider).copied() });
         };
         Ok(Verdict::Refused(vec![Violation {
             filter: "provider".to_owned(),

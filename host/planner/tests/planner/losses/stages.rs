@@ -7,11 +7,11 @@ use resource_broker_api::broker::{MigrationState, StageState};
 use resource_broker_api::conditions::reason;
 use resource_broker_api::keys;
 use resource_broker_api::names::Gvk;
-use resource_broker_planner::model::question::Outcome;
 use resource_broker_planner::model::snapshot::Target;
 use resource_broker_planner::plan::{Action, CopyRelated, DeclaredBy, Existing, Marks};
 use resource_broker_planner::{migration::migrate, plan, sync::related};
-use serde_json::json;
+use resource_broker_plugin_types::StageOutcome;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 #[test]
@@ -52,7 +52,7 @@ fn what_a_stage_deployed_is_not_done_because_it_may_be_deployed() {
     let snapshot = world.snapshot();
     let (mut answers, _) = world.questioned(&snapshot);
     assert!(answers.outcome.is_some(), "the component is asked");
-    answers.outcome = Some(Ok(Outcome::Ready));
+    answers.outcome = Some(Ok(StageOutcome::Ready));
     let made = plan(&snapshot, &answers).expect("all is answered");
     let succeeds = |action: &Action| match action {
         Action::MigrationStatus { status, .. } => status.stages[0].state == StageState::Succeeded,
@@ -190,8 +190,9 @@ fn a_manifest_mounts_what_is_mirrored_for_its_own_migration_alone() {
             let snapshot = world.snapshot();
             let (mut answers, _) = world.questioned(&snapshot);
             if let Some(Ok(manifests)) = &mut answers.manifests {
-                manifests[0].body["spec"]["template"]["spec"]["volumes"] =
-                    json!([{field: {"secretName": name, "name": name}}]);
+                let mut body: Value = serde_json::from_str(&manifests[0].body).expect("it is JSON");
+                body["spec"]["template"]["spec"]["volumes"] = json!([{field: {"secretName": name, "name": name}}]);
+                manifests[0].body = body.to_string();
                 let made = plan(&snapshot, &answers).expect("all is answered");
                 let deploys = made.actions().any(|action| matches!(action, Action::Deploy { .. }));
                 let begins = made.actions().any(|action| match action {

@@ -2,8 +2,8 @@
 
 use super::{TO_ANOTHER_VERSION, left_at_carla, planned, recorded, spec, unread, with_record};
 use crate::mishaps::{CHANGED, SERVED, has_live_copy, run};
+use crate::world::{accepts, refuses};
 use crate::world::{object, provider};
-use resource_broker_planner::model::question::Verdict;
 use resource_broker_planner::model::snapshot::{ProviderView, Snapshot, View};
 use resource_broker_planner::plan::{Action, Plan};
 use serde_json::json;
@@ -21,7 +21,7 @@ fn what_is_left_in_one_version_says_so_before_the_object_goes_on_in_another() {
     assert_eq!(versions(&switch), [old(), old()]);
     assert_eq!(recorded(&switch)[0].consumer.version, "v1beta1");
     // The new copy is of the version in which it was made.
-    world.offers.values_mut().for_each(|says| *says = Verdict::Accepted);
+    world.offers.values_mut().for_each(|says| *says = accepts());
     world.edit_object(&json!({"spec": {"days": 7}}));
     let back = planned(&world, |_| ());
     assert_eq!(versions(&back), [Some("v1beta1".to_owned())]);
@@ -64,7 +64,7 @@ fn nobody_else_speaks_for_the_provider_that_is_gone_to() {
     assert!(has_live_copy(&world, "anna"));
     let offer = |at: &str| (provider(at), "offers".to_owned(), "certs".to_owned());
     world.providers.entry(provider("carla")).or_default();
-    let answers = [(offer("anna"), Verdict::Refused(vec!["days: no".into()])), (offer("carla"), Verdict::Accepted)];
+    let answers = [(offer("anna"), refuses("days: no")), (offer("carla"), accepts())];
     world.versions.insert("v1beta1".into(), answers.into());
     world.pass();
     assert_eq!(spec(&world).next.map(|next| next.cluster).as_deref(), Some("provider#anna"), "that has to last");
@@ -89,7 +89,7 @@ fn what_stays_with_its_provider_or_in_its_version_goes_first() {
 #[test]
 fn what_was_left_in_another_version_is_looked_for_and_taken_away_there() {
     let mut world = run(&[SERVED, TO_ANOTHER_VERSION, "- pass\n"]);
-    world.offers.values_mut().for_each(|says| *says = Verdict::Accepted);
+    world.offers.values_mut().for_each(|says| *says = accepts());
     world.edit_object(&json!({"spec": {"days": 7}}));
     world.pass();
     assert_eq!(spec(&world).previous[0].version.as_deref(), Some("v1beta1"));

@@ -16,7 +16,7 @@ use resource_broker_planner::{
     ask,
     model::{
         declared,
-        question::{Answers, Judge, PluginFailure, Questions, Transform, Verdict},
+        question::{Answers, Judge, Judgement, PluginFailure, Questions, Transform},
         referred::{self, Reference, References},
         snapshot::{
             Key, Location, MigrationView, Moves, Offer, ProviderView, Record, RelatedView, Snapshot, Target,
@@ -27,6 +27,7 @@ use resource_broker_planner::{
 };
 use serde_json::{Map, Value, json};
 
+use super::refuses;
 use super::{Ends, OfferName, Plugin, Unread, World, object, provider};
 
 impl World {
@@ -236,14 +237,14 @@ impl World {
         }
     }
 
-    fn judge(&self, snapshot: &Snapshot, judge: &Judge) -> Vec<Verdict> {
+    fn judge(&self, snapshot: &Snapshot, judge: &Judge) -> Vec<Judgement> {
         let view = judge.version.map(|index| &snapshot.versions[index]);
         let offers = view.map_or(&snapshot.offers, |view| &view.offers);
         let table = view.map_or(&self.offers, |view| &self.versions[&view.version]);
         let asked = judge.offers.iter().map(|index| &offers[*index]);
         let verdict = |offer: &Arc<Offer>| {
             let name = (offer.provider.clone(), offer.namespace.clone(), offer.name.clone());
-            table.get(&name).cloned().unwrap_or_else(|| Verdict::Refused(vec!["it has just gone".into()]))
+            table.get(&name).cloned().unwrap_or_else(|| refuses("it has just gone"))
         };
         asked.map(verdict).collect()
     }
@@ -288,8 +289,8 @@ fn transform(question: &Transform) -> Option<Value> {
     let related = status.get_mut("relatedResources").and_then(Value::as_object_mut);
     for related in related.into_iter().flat_map(Map::values_mut) {
         let name = related["name"].as_str().unwrap_or_default();
-        related["name"] = name.strip_prefix(&question.prefix).unwrap_or(name).into();
-        related["namespace"] = question.consumer_namespace.clone().into();
+        related["name"] = question.context.consumer_name(name).unwrap_or(name).into();
+        related["namespace"] = question.context.consumer_namespace.clone().into();
     }
     Some(status)
 }

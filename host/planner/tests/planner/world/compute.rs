@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 use resource_broker_api::{
@@ -15,9 +14,10 @@ use resource_broker_api::{
 };
 use resource_broker_planner::model::{
     declared,
-    question::{Answers, Manifest, Outcome, PodsOf, Stage, Template, TemplateAsk},
+    question::{Answers, PodsOf, Template, TemplateAsk},
     snapshot::{ComputeView, KindView, MigrationRecord, MirrorView, Part, Side, Target, View, Watched},
 };
+use resource_broker_plugin_types::{Deployed, Manifest, Stage, StageOutcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ pub(crate) struct Scripted {
     pub(crate) fails: Option<String>,
     pub(crate) progress: bool,
     /// Seconds.
-    pub(crate) timeout: Option<f64>,
+    pub(crate) timeout: Option<u32>,
     pub(crate) retries: u32,
     pub(crate) approval: bool,
 }
@@ -375,7 +375,8 @@ impl World {
             }
             TemplateAsk::Assess(name, deployed) => {
                 answers.outcome = answer(component, || {
-                    scripted(name).map_or_else(|| Outcome::Failed("no such stage".into()), |it| assess(it, deployed))
+                    scripted(name)
+                        .map_or_else(|| StageOutcome::Failed("no such stage".into()), |it| assess(it, deployed))
                 });
             }
         }
@@ -386,7 +387,7 @@ fn stage(scripted: &Scripted) -> Stage {
     Stage {
         name: scripted.name.clone(),
         progress: scripted.progress,
-        timeout: scripted.timeout.map(Duration::from_secs_f64),
+        timeout_seconds: scripted.timeout,
         retries: scripted.retries,
         approval: scripted.approval,
     }
@@ -395,30 +396,28 @@ fn stage(scripted: &Scripted) -> Stage {
 fn manifests(scripted: &Scripted) -> Vec<Manifest> {
     let of = |(template, kind): (&String, &String)| {
         let (api, kind) = kind.rsplit_once('/').unwrap_or(("batch/v1", kind));
-        Manifest {
-            template: template.clone(),
-            body: json!({"apiVersion": api, "kind": kind, "spec": {"of": template}}),
-        }
+        let body = json!({"apiVersion": api, "kind": kind, "spec": {"of": template}});
+        Manifest { name: template.clone(), body: body.to_string() }
     };
     scripted.deploys.iter().map(of).collect()
 }
 
-fn assess(scripted: &Scripted, deployed: &[(String, Option<String>)]) -> Outcome {
+fn assess(scripted: &Scripted, deployed: &[Deployed]) -> StageOutcome {
     if let Some(why) = &scripted.fails {
-        return Outcome::Failed(why.clone());
+        return StageOutcome::Failed(why.clone());
     }
     if deployed.is_empty() {
-        return scripted.waits.clone().map_or(Outcome::Ready, Outcome::Waiting);
+        return scripted.waits.clone().map_or(StageOutcome::Ready, StageOutcome::Waiting);
     }
     let objects: Vec<Value> = deployed
         .iter()
-        .map(|(_, there)| there.as_deref().and_then(|there| serde_json::from_str(there).ok()).unwrap_or_default())
+        .map(|it| it.object.as_deref().and_then(|there| serde_json::from_str(there).ok()).unwrap_or_default())
         .collect();
     if let Some(why) = objects.iter().find_map(|there| there["status"]["failed"].as_str()) {
-        return Outcome::Failed(why.into());
+        return StageOutcome::Failed(why.into());
     }
     if objects.iter().all(|there| there["status"]["done"] == true) {
-        return Outcome::Succeeded;
+        return StageOutcome::Succeeded;
     }
-    Outcome::Waiting("its Job has not ended".into())
+    StageOutcome::Waiting("its Job has not ended".into())
 }

@@ -27,9 +27,10 @@ use resource_broker_api::{
 };
 use resource_broker_planner::model::{
     claimed::Claims,
-    question::Verdict,
+    question::Judgement,
     snapshot::{Configuration, Identity, Key, Limits, Memory, MigrationRecord, Record, Shape},
 };
+use resource_broker_plugin_types::{Verdict, Violation};
 use serde_json::{Value, json};
 
 use crate::fields;
@@ -41,6 +42,23 @@ pub(crate) const NAMESPACE: &str = "team";
 pub(crate) const THEIR_FINALIZER: &str = "corp.com/cleanup";
 /// The id of the broker.
 pub(crate) const BROKER: &str = "b1";
+
+/// An offer accepts the object.
+#[expect(clippy::unnecessary_wraps, reason = "it stands for an answer that may be a failure")]
+pub(crate) fn accepts() -> Judgement {
+    Ok(Verdict::accepted())
+}
+
+/// An offer refuses the object, for one reason.
+pub(crate) fn refuses(reason: &str) -> Judgement {
+    judgement(&[reason.to_owned()])
+}
+
+/// An offer refuses the object, for these reasons.
+#[expect(clippy::unnecessary_wraps, reason = "it stands for an answer that may be a failure")]
+pub(crate) fn judgement(reasons: &[String]) -> Judgement {
+    Ok(Verdict::Refused(reasons.iter().map(|reason| Violation::new("key", "rule", reason)).collect()))
+}
 
 /// Why a cache cannot be read.
 #[derive(Clone, Debug)]
@@ -99,8 +117,8 @@ pub(crate) struct World {
     /// Whether the broker watches other versions of the object's kind too.
     pub(crate) other_versions_watched: bool,
     /// Other versions of the kind that are watched, with their offers.
-    pub(crate) versions: BTreeMap<String, BTreeMap<OfferName, Verdict>>,
-    pub(crate) offers: BTreeMap<OfferName, Verdict>,
+    pub(crate) versions: BTreeMap<String, BTreeMap<OfferName, Judgement>>,
+    pub(crate) offers: BTreeMap<OfferName, Judgement>,
     pub(crate) providers: BTreeMap<ClusterName, Provider>,
     /// Networks that a Peering may refer to: `gone`, `unplaced`, `unread`, a provider, or `FROM to TO`. Empty: their kind is
     /// not watched.
