@@ -56,7 +56,7 @@ mod tests {
             let offer = Offer {
                 provider: "provider#nestor".to_owned(),
                 name: "default/offer".to_owned(),
-                filters: vec![format!(r#"{{"key": "size", "boundary": {{"max": {max}}}}}"#)],
+                filters: [format!(r#"{{"key": "size", "boundary": {{"max": {max}}}}}"#)].into(),
             };
             let Ok(Verdict::Refused(violations)) = Standard::judge_offer(&Document::from(object), &offer) else {
                 panic!("{size} is more than {max}");
