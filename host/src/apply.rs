@@ -33,7 +33,6 @@ use crate::{
     report::Reporter,
     resource::{Patch, Resource},
     transport::{Cluster, Reply, RequestError},
-    watch::enqueue,
 };
 
 /// Any version is older than what an API server holds: an apply with this one creates, and never changes.
@@ -326,7 +325,7 @@ impl Apply {
         let object = match self.patch(target, "", Patch::Merge, &change, part).await {
             // Somebody else took the last finalizer off.
             Err(Fault::Again(_)) if self.read(target, part).await?.is_none_or(|there| there.uid() != uid) => {
-                enqueue(&self.queue, self.cache.ended(target, uid));
+                self.cache.ended(target, uid).enqueue(&self.queue);
                 return Ok(gone(target, uid));
             }
             other => other?,
@@ -334,7 +333,7 @@ impl Apply {
         let graceful = object.meta.deletion_grace_period_seconds.is_some_and(|seconds| seconds > 0);
         if object.is_deleting() && object.finalizers().is_empty() && !graceful {
             // Taking the last finalizer off is what ends an object.
-            enqueue(&self.queue, self.cache.ended(target, uid));
+            self.cache.ended(target, uid).enqueue(&self.queue);
             return Ok(gone(target, uid));
         }
         Ok(vec![])
@@ -358,13 +357,13 @@ impl Apply {
                     // A pod, say, that is given time.
                     Some(object) if object.meta.deletion_grace_period_seconds.is_some_and(|s| s > 0) => Ok(false),
                     _ => {
-                        enqueue(&self.queue, self.cache.ended(target, uid));
+                        self.cache.ended(target, uid).enqueue(&self.queue);
                         Ok(true)
                     }
                 }
             }
             Err(error) if is_absent(&error, target) => {
-                enqueue(&self.queue, self.cache.ended(target, uid));
+                self.cache.ended(target, uid).enqueue(&self.queue);
                 Ok(true)
             }
             Err(error) if error.is_conflict() => self.look_again(target, part).await.map(|_| false),
@@ -472,7 +471,7 @@ impl Apply {
     }
 
     fn took(&self, target: &Target, object: &Object) {
-        enqueue(&self.queue, self.cache.wrote(target, object));
+        self.cache.wrote(target, object).enqueue(&self.queue);
     }
 
     fn cluster(&self, target: &Target, part: Part) -> Result<Arc<Cluster>, Fault> {

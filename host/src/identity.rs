@@ -142,7 +142,7 @@ mod tests {
             let body = if code < 300 { body } else { error };
             async move { answer(code, body.to_string()) }
         };
-        let coordination = cluster("coordination#coord", &Metrics::new(), server);
+        let coordination = cluster("coordination#coord", Metrics::new(), server);
         let id = find(&coordination, "broker").await;
         let asked = asked.lock().unwrap().clone();
         (id, asked)

@@ -1,24 +1,22 @@
-//! The broker's I/O shell: everything that touches the network, the file system and the clock.
+//! The broker's shell: what is kept of clusters, in which order objects are reconciled, and how plans become writes.
 //!
-//! What decides lives elsewhere and is pure (`resource-broker-planner`), or sandboxed (`resource-broker-sandbox`). Here
-//! are the ends that these two are plugged into:
+//! What decides is elsewhere and pure (`resource-broker-planner`), or sandboxed (`resource-broker-sandbox`). What talks to API
+//! servers is elsewhere, too (`resource-broker-kube-io`). Here they are plugged together:
 //!
 //! ```text
-//! args ── kubeconfig ── clusters ── transport::Cluster ──┬── watches (its watch client)
-//!   │                                                    └── requests (its request method)
-//!   └── telemetry, metrics, admin, lease
+//! args ── run ── clusters ── watches ── cache ── queue ── worker ──┬── planner, sandbox
+//!            └── telemetry, metrics, admin                         └── apply
 //! ```
 //!
 //! - [`args`] is the only reader of flags and environment; all else gets typed options.
-//! - [`kubeconfig`] turns files and directories into configurations, [`clusters`] keeps the set of clusters as they say.
-//! - [`transport`] is the only way to an API server. Every request is bounded in time, size and number; a cluster that does
-//!   not answer fails its requests at once, and is asked in the background until it answers again.
-//! - [`plugins`] loads components and says who serves what, [`plugin_command`] helps those who write them.
-//! - [`migrate_command`] brings people's orders to migrations, [`cluster_command`] their decisions about clusters.
-//! - [`lease`] makes sure that one process writes, [`admin`] answers probes, [`metrics`] and [`telemetry`] tell people.
+//! - [`clusters`] keeps the set of clusters as the kubeconfigs name them, [`watches`] decides what is watched in each.
+//! - [`cache`] has everything that is known, and is the only one to answer what an object's snapshot is.
+//! - [`worker`] reconciles one key after the other, [`apply`] writes what a plan names.
+//! - [`plugins`] loads components and decides which of them serves, [`plugin_command`] helps those who write them.
+//! - [`migrate_command`] and [`cluster_command`] bring people's commands to migrations and clusters.
+//! - [`admin`] answers probes, [`metrics`] and [`telemetry`] report.
 //!
-//! What is deliberately absent: retries (a failed write is looked at again by its key), caching in the transport, and any
-//! knowledge of what is brokered.
+//! What is deliberately absent: retries (a write that failed is reconciled again by its key), and decisions about orders.
 
 pub mod admin;
 pub mod apply;
@@ -28,12 +26,8 @@ pub mod cluster_command;
 pub mod clusters;
 pub mod crds;
 pub mod descriptors;
-pub mod discovery;
-pub mod fingerprint;
 mod httpd;
 pub mod identity;
-pub mod kubeconfig;
-pub mod lease;
 pub mod metrics;
 pub mod migrate_command;
 pub mod plugin_command;
@@ -41,15 +35,13 @@ pub mod plugins;
 pub mod quantity;
 pub mod queue;
 pub mod report;
-pub mod resource;
 pub mod run;
 pub mod telemetry;
-pub mod transport;
-pub mod watch;
 pub mod watches;
 pub mod worker;
 
 #[cfg(test)]
 mod testing;
 
+use resource_broker_kube_io::{discovery, fingerprint, kubeconfig, lease, resource, transport, watch};
 use resource_broker_planner as planner;

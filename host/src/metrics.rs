@@ -19,71 +19,9 @@ use prometheus_client::{
 };
 use resource_broker_api::names::ClusterName;
 
-use crate::transport::{Reply, RequestError, Verb};
+use resource_broker_kube_io::observe::{Class, Observer};
 
-/// What came of a request, in a few words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// 2xx.
-    Success,
-    /// 404 or 410.
-    NotFound,
-    /// 409.
-    Conflict,
-    /// 429.
-    Throttled,
-    /// Any other 4xx.
-    Client,
-    /// 5xx.
-    Server,
-    /// No answer in time.
-    Timeout,
-    /// No connection, or one that broke, or an answer too large.
-    Network,
-}
-
-impl Class {
-    const ALL: [Self; 8] = [
-        Self::Success,
-        Self::NotFound,
-        Self::Conflict,
-        Self::Throttled,
-        Self::Client,
-        Self::Server,
-        Self::Timeout,
-        Self::Network,
-    ];
-
-    /// The label's value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "2xx",
-            Self::NotFound => "404",
-            Self::Conflict => "409",
-            Self::Throttled => "429",
-            Self::Client => "4xx",
-            Self::Server => "5xx",
-            Self::Timeout => "timeout",
-            Self::Network => "network",
-        }
-    }
-
-    /// The class of a request's outcome.
-    pub fn of(outcome: &Result<Reply, RequestError>) -> Self {
-        match outcome {
-            Ok(_) => Self::Success,
-            Err(RequestError::Api { code, .. }) => match code.as_u16() {
-                404 | 410 => Self::NotFound,
-                409 => Self::Conflict,
-                429 => Self::Throttled,
-                500..=599 => Self::Server,
-                _ => Self::Client,
-            },
-            Err(RequestError::Timeout { .. } | RequestError::Slow { .. }) => Self::Timeout,
-            Err(_) => Self::Network,
-        }
-    }
-}
+use crate::transport::Verb;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClusterLabel {
@@ -245,14 +183,6 @@ impl Metrics {
         self.0.pass_duration.observe(took.as_secs_f64());
     }
 
-    /// A request to an API server ended.
-    pub fn request(&self, cluster: &ClusterName, verb: Verb, class: Class, took: Duration) {
-        let (cluster, verb) = (cluster.to_string(), verb.as_str());
-        let labels = RequestTimeLabels { cluster: cluster.clone(), verb };
-        self.0.request_duration.get_or_create(&labels).observe(took.as_secs_f64());
-        self.0.requests.get_or_create(&RequestLabels { cluster, verb, class: class.as_str() }).inc();
-    }
-
     /// A plugin was called. `role` and `outcome` are of a few words known at compile time.
     pub fn sandbox_call(&self, role: &'static str, outcome: &'static str, took: Duration) {
         self.0.sandbox_calls.get_or_create(&SandboxLabels { role, outcome }).inc();
@@ -271,13 +201,6 @@ impl Metrics {
         let label = PluginLabel { plugin: name.to_owned() };
         self.0.plugin_ready.remove(&label);
         self.0.plugin_suspended.remove(&label);
-    }
-
-    /// A watch ended and was started anew. `kind` is of those watched, as `Kind.version.group`.
-    pub fn watch_restart(&self, cluster: &ClusterName, kind: &str) {
-        let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
-        self.0.watch_restarts.get_or_create(&labels).inc();
-        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
     }
 
     /// Drops the series of a watch that ended for good.
@@ -302,11 +225,6 @@ impl Metrics {
         self.0.migrations.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// Whether a cluster answers.
-    pub fn cluster_up(&self, cluster: &ClusterName, up: bool) {
-        self.0.cluster_up.get_or_create(&ClusterLabel { cluster: cluster.to_string() }).set(i64::from(up));
-    }
-
     /// Which clusters are named by kubeconfigs and not attached, and the reason.
     pub fn refused_clusters(&self, all: impl Iterator<Item = (ClusterName, &'static str)>) {
         self.0.refused_clusters.clear();
@@ -324,11 +242,6 @@ impl Metrics {
     /// A file was found that reads as a kubeconfig and is not called like one.
     pub fn misnamed_kubeconfig(&self) {
         self.0.misnamed.inc();
-    }
-
-    /// Whether this process is the one that writes.
-    pub fn leader(&self, leads: bool) {
-        self.0.leader.set(i64::from(leads));
     }
 
     /// Drops every series of a cluster that was taken away.
@@ -408,6 +321,29 @@ impl Inner {
 
 fn to_gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl Observer for Metrics {
+    fn cluster_up(&self, cluster: &ClusterName, up: bool) {
+        self.0.cluster_up.get_or_create(&ClusterLabel { cluster: cluster.to_string() }).set(i64::from(up));
+    }
+
+    fn request(&self, cluster: &ClusterName, verb: Verb, class: Class, took: Duration) {
+        let (cluster, verb) = (cluster.to_string(), verb.as_str());
+        let labels = RequestTimeLabels { cluster: cluster.clone(), verb };
+        self.0.request_duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.requests.get_or_create(&RequestLabels { cluster, verb, class: class.as_str() }).inc();
+    }
+
+    fn watch_restart(&self, cluster: &ClusterName, kind: &str) {
+        let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
+        self.0.watch_restarts.get_or_create(&labels).inc();
+        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+    }
+
+    fn leader(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,19 @@ use crate::{
     clusters::{ClusterEvent, ClusterSet},
     metrics::Metrics,
     queue::Queue,
-    watch::{Watch, enqueue},
 };
+
+mod kept;
+mod selection;
+
+use kept::Kept;
+
+#[cfg(test)]
+mod lies;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod tests;
 
 /// How often is looked for watches that nothing needs. One that is found twice in a row ends.
 const TIDY: Duration = Duration::from_secs(10);
@@ -89,7 +100,7 @@ impl Watches {
         match event {
             ClusterEvent::Attached(cluster) => self.attach(cluster.name()),
             ClusterEvent::Detached(name) => self.detach(name),
-            ClusterEvent::Identified(identities) => enqueue(&self.queue, self.cache.identify(identities.clone())),
+            ClusterEvent::Identified(identities) => self.cache.identify(identities.clone()).enqueue(&self.queue),
             ClusterEvent::Settled => drop(self.settled.send_replace(true)),
         }
     }
@@ -111,7 +122,7 @@ impl Watches {
             self.begin(StoreId { cluster: name.clone(), what });
         }
         if name.role == Role::Compute {
-            enqueue(&self.queue, self.cache.migrations());
+            self.cache.migrations().enqueue(&self.queue);
         }
     }
 
@@ -126,7 +137,7 @@ impl Watches {
             stays
         });
         drop(tasks);
-        enqueue(&self.queue, self.cache.detach(name));
+        self.cache.detach(name).enqueue(&self.queue);
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<StoreId, AbortHandle>> {
@@ -143,18 +154,12 @@ impl Watches {
         }
         let Some(cluster) = self.clusters.get(&id.cluster) else { return };
         self.cache.open(&id);
-        let watch = Watch {
-            id: id.clone(),
-            cluster,
-            namespace: match id.cluster.role {
-                Role::Compute => self.scope.compute.namespace.clone(),
-                _ => self.scope.namespace.clone(),
-            },
-            most: self.scope.most_of_a_kind,
-            cache: self.cache.clone(),
-            queue: self.queue.clone(),
-            metrics: self.metrics.clone(),
+        let namespace = match id.cluster.role {
+            Role::Compute => &self.scope.compute.namespace,
+            _ => &self.scope.namespace,
         };
+        let kept = Kept { id: id.clone(), cache: self.cache.clone(), queue: self.queue.clone() };
+        let watch = kept.watch(cluster, namespace, self.scope.most_of_a_kind, &self.metrics);
         tasks.insert(id, tokio::spawn(watch.run()).abort_handle());
     }
 }

@@ -59,7 +59,6 @@ use crate::{
     },
     plugins::Board,
     queue::Queue,
-    watch::enqueue,
 };
 
 /// Passes under way at once. A pass that waits for a slow cluster costs a few kilobytes, so there may be many.
@@ -333,7 +332,7 @@ impl Worker {
         let begins = |action: &Action| matches!(action, Action::UpdateRecord { budget: Some(_), .. });
         let tried = plan.actions().any(begins);
         let wants = plan.wants_place || (tried && !went_well);
-        enqueue(&self.queue, self.cache.wants_place(key, wants, tried && went_well));
+        self.cache.wants_place(key, wants, tried && went_well).enqueue(&self.queue);
     }
 
     fn begin_watches(&self, needed: Vec<StoreId>) {

@@ -19,6 +19,15 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::keys;
 
+/// Which parts of a kind a cluster serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// It has the status subresource.
+    pub status: bool,
+    /// Its schema has `status.conditions`.
+    pub conditions: bool,
+}
+
 /// An object of any kind. `apiVersion` and `kind` are not held: whoever holds the object knows its kind, and the
 /// items of a list come without them.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@ use clap::Arg;
 use tempfile::TempDir;
 
 use super::*;
-use crate::kubeconfig::{Place, tests::kubeconfig};
+use crate::{kubeconfig::Place, testing::kubeconfig};
 
 /// A folder with kubeconfigs, and the flags that every run needs.
 struct Given {

@@ -12,9 +12,9 @@ use super::{
     Cache, StoreId, What, WorkKey,
     indexes::offer_id,
     slim,
-    store::{Change, State, Store, place},
+    store::{Change, Store, place},
 };
-use crate::{planner::model::snapshot::Target, resource::Resource};
+use crate::{planner::model::snapshot::Target, queue::Queue, resource::Resource, watch::State};
 
 /// How long a changed number of objects may stand before it is written on the offer.
 pub const COUNT_DELAY: Duration = Duration::from_secs(10);
@@ -26,6 +26,16 @@ pub struct Dirty {
     pub now: Vec<WorkKey>,
     /// After [`COUNT_DELAY`].
     pub later: Vec<WorkKey>,
+}
+
+impl Dirty {
+    /// Adds all of it to the queue.
+    pub fn enqueue(self, queue: &Queue<WorkKey>) {
+        queue.add_all(self.now);
+        for key in self.later {
+            queue.add_after(key, COUNT_DELAY);
+        }
+    }
 }
 
 impl Cache {

@@ -38,14 +38,13 @@ use crate::{
     resource::Resource,
 };
 
+pub use crate::watch::State;
 pub use changes::{COUNT_DELAY, Dirty};
 pub use identities::{Directory, Use};
 pub use indexes::{accept_api, is_named};
 pub use migrations::{Compute, MirrorName};
 pub use moves::Reservation;
 pub use plugins::{PluginsView, Unread};
-pub use store::State;
-pub(crate) use store::is_version;
 use {migrations::Migrations, moves::Moves, references::Referrers, store::Store};
 
 /// What a watch shows.

@@ -9,7 +9,11 @@ use std::{
 use resource_broker_api::object::Object;
 use tokio::{sync::Notify, time::Instant};
 
-use crate::{planner::model::snapshot::View, resource::Resource};
+use crate::{
+    planner::model::snapshot::View,
+    resource::Resource,
+    watch::{State, is_version},
+};
 
 /// How long a cache may be unread before that is told on objects: start-up is no failure.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,29 +25,9 @@ const LATE: Duration = Duration::from_secs(15);
 /// Namespace (empty for cluster-wide kinds) and name.
 pub(super) type Place = (String, String);
 
-/// Whether a resourceVersion is a number, so that it can be compared.
-pub(crate) fn is_version(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok()
-}
-
 /// The place of an object.
 pub(super) fn place(namespace: Option<&str>, name: &str) -> Place {
     (namespace.unwrap_or_default().to_owned(), name.to_owned())
-}
-
-/// Whether a store can be believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// The first list is under way.
-    Starting,
-    /// It shows what the cluster holds.
-    Synced,
-    /// The cluster does not serve the kind.
-    NotServed(String),
-    /// It may not be listed or watched there.
-    Forbidden(String),
-    /// The cluster does not answer.
-    Failing(String),
 }
 
 /// A change of an object: what was there, what is there now.

@@ -34,7 +34,6 @@ use crate::{
     queue::Queue,
     resource::Patch,
     transport::{Health, RequestError},
-    watch::enqueue,
 };
 
 /// How often is looked for what to write, besides when something changes.
@@ -166,7 +165,7 @@ impl Register {
                 let target =
                     Target::new(coordination, resource.gvk.clone(), Some(self.namespace.clone()), name.clone());
                 if let Ok(object) = serde_json::from_slice::<Object>(&reply.body) {
-                    enqueue(&self.queue, self.cache.wrote(&target, &object));
+                    self.cache.wrote(&target, &object).enqueue(&self.queue);
                 }
                 Ok(())
             }

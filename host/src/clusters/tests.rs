@@ -7,8 +7,8 @@ use tokio::{sync::watch, time::timeout};
 use super::*;
 use crate::{
     cache::Use,
-    kubeconfig::{Place, tests::kubeconfig},
-    testing::{answer, cluster},
+    kubeconfig::Place,
+    testing::{answer, cluster, kubeconfig},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,7 +167,7 @@ fn fakes(servers: Servers, metrics: Metrics) -> Connect {
                     }
                 }
             };
-            Ok(cluster(&name.to_string(), &metrics, server))
+            Ok(cluster(&name.to_string(), metrics.clone(), server))
         })
     })
 }

@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn a_config_map_that_the_watch_has_not_shown_yet_is_read_all_the_same() {
         let map = json!({"metadata": {"name": "m"}, "binaryData": {"k": "AAAA"}}).to_string();
-        let cluster = testing::cluster("coordination#c", &Metrics::new(), move |request| {
+        let cluster = testing::cluster("coordination#c", Metrics::new(), move |request| {
             let found = request.uri().path().ends_with("/configmaps/m");
             let map = map.clone();
             async move { if found { testing::answer(200, map) } else { testing::answer(404, "{}") } }

@@ -11,7 +11,7 @@ use resource_broker_api::{
     broker::{Copies, MigrationSpec, MigrationStatus},
     keys,
     names::{ClusterName, Gvk},
-    object::Object,
+    object::{Object, Shape},
 };
 
 use crate::model::{claimed::Claims, copies::is_ours, filters::Filters, referred::References};
@@ -92,15 +92,6 @@ pub struct RelatedView {
     pub target: Watched,
     /// What copies at the provider have to do with it.
     pub claims: Claims,
-}
-
-/// What the consumer cluster serves of the key's kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
-    /// It has the status subresource.
-    pub status: bool,
-    /// Its schema has `status.conditions`.
-    pub conditions: bool,
 }
 
 /// What the process remembers of a key between passes. Losing it costs at most a repeated request that changes nothing.

@@ -8,12 +8,12 @@ use resource_broker_api::{
     broker::{AssignmentStatus, CopyRef},
     conditions::{ACCEPTED, READY, SYNCED, reason},
     names::ClusterName,
-    object::Object,
+    object::{Object, Shape},
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    model::snapshot::{Part, Record, Shape, Snapshot, Written},
+    model::snapshot::{Part, Record, Snapshot, Written},
     placement::core_kinds,
     plan::{
         Action, digest,

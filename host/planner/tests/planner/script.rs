@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use resource_broker_api::object::Shape;
 use resource_broker_api::{
     broker::Copies,
     keys,
@@ -11,7 +12,7 @@ use resource_broker_api::{
 use resource_broker_planner::model::{
     claimed::Owner,
     question::{Judgement, PluginFailure},
-    snapshot::{Configuration, Failure, Memory, Part, Record, Shape, Target},
+    snapshot::{Configuration, Failure, Memory, Part, Record, Target},
 };
 use resource_broker_plugin_types::Verdict;
 use serde::Deserialize;

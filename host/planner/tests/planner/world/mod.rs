@@ -23,12 +23,12 @@ use resource_broker_api::{
     broker::Copies,
     keys,
     names::{ClusterName, Gvk, Role, prefix_of_copy},
-    object::Object,
+    object::{Object, Shape},
 };
 use resource_broker_planner::model::{
     claimed::Claims,
     question::Judgement,
-    snapshot::{Configuration, Identity, Key, Limits, Memory, MigrationRecord, Record, Shape},
+    snapshot::{Configuration, Identity, Key, Limits, Memory, MigrationRecord, Record},
 };
 use resource_broker_plugin_types::{Verdict, Violation};
 use serde_json::{Value, json};

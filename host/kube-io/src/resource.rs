@@ -1,10 +1,8 @@
 //! How an API server addresses a kind: its plural, its scope, and the paths and requests that follow from them.
 
 use http::Request;
-use resource_broker_api::{keys, names::Gvk};
+use resource_broker_api::{keys, names::Gvk, object::Shape};
 use serde_json::Value;
-
-use crate::planner::model::snapshot::Shape;
 
 /// A kind as one cluster serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +191,7 @@ pub fn group_version_path(gvk: &Gvk) -> String {
 }
 
 /// Names come from clusters: whatever has a meaning in a path is escaped.
-pub(crate) fn encode(name: &str) -> String {
+pub fn encode(name: &str) -> String {
     use std::fmt::Write;
     name.bytes().fold(String::with_capacity(name.len()), |mut text, byte| {
         match byte {

@@ -4,7 +4,10 @@ use resource_broker_api::names::Role;
 use tokio::time::advance;
 
 use super::*;
-use crate::testing::{answer, cluster};
+use crate::{
+    observe::Nobody,
+    testing::{Observed, answer, cluster},
+};
 
 fn get(path: &str) -> Request<Vec<u8>> {
     Request::get(path).body(Vec::new()).unwrap()
@@ -35,27 +38,25 @@ impl Mode {
     }
 }
 
-fn served(mode: &Mode, metrics: &Metrics) -> Arc<Cluster> {
+fn served(mode: &Mode, observer: impl Observer) -> Arc<Cluster> {
     let mode = mode.clone();
-    cluster("provider#a", metrics, move |_| mode.clone().serve())
+    cluster("provider#a", observer, move |_| mode.clone().serve())
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_read_whole_and_counted() {
-    let metrics = Metrics::new();
-    let cluster = served(&Mode::default(), &metrics);
+    let observed = Observed::default();
+    let cluster = served(&Mode::default(), observed.clone());
     assert_eq!(*cluster.health().borrow(), Health::Unknown);
     let reply = cluster.request(get("/api/v1/namespaces")).await.unwrap();
     assert_eq!((reply.status, reply.body.as_ref()), (StatusCode::OK, b"0123456789".as_slice()));
     assert_eq!(*cluster.health().borrow(), Health::Up);
-    let page = metrics.encode().unwrap();
-    let series = r#"resource_broker_requests_total{cluster="provider#a",verb="list",class="2xx"} 1"#;
-    assert!(page.contains(series), "{page}");
+    assert_eq!(observed.requests(), ["provider#a list 2xx"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_too_large_is_not_read() {
-    let cluster = served(&Mode::default(), &Metrics::new());
+    let cluster = served(&Mode::default(), Nobody);
     let limits = |max_body| Limits { max_body, ..Limits::OBJECT };
     assert!(cluster.request_within(get("/version"), limits(10)).await.is_ok());
     let error = cluster.request_within(get("/version"), limits(9)).await.unwrap_err();
@@ -65,8 +66,8 @@ async fn an_answer_that_is_too_large_is_not_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_cluster_is_given_up_on_and_found_again() {
-    let (mode, metrics) = (Mode::default(), Metrics::new());
-    let cluster = served(&mode, &metrics);
+    let (mode, observed) = (Mode::default(), Observed::default());
+    let cluster = served(&mode, observed.clone());
     mode.set("hang");
     for _ in 0..3 {
         let started = Instant::now();
@@ -81,20 +82,20 @@ async fn a_silent_cluster_is_given_up_on_and_found_again() {
     assert!(error.to_string().starts_with("provider#a has not answered since "), "{error}");
     assert!(error.retry_in().is_some_and(|retry| retry <= Duration::from_secs(15)));
     assert!(matches!(*cluster.health().borrow(), Health::Down { .. }));
-    assert!(metrics.encode().unwrap().contains(r#"cluster_up{cluster="provider#a"} 0"#));
+    assert_eq!(observed.is_up(cluster.name()), Some(false));
 
     mode.set("");
     let mut health = cluster.health();
     // Nobody asks but the probe.
     health.wait_for(|health| *health == Health::Up).await.unwrap();
     assert!(cluster.request(get("/version")).await.is_ok());
-    assert!(metrics.encode().unwrap().contains(r#"cluster_up{cluster="provider#a"} 1"#));
+    assert_eq!(observed.is_up(cluster.name()), Some(true));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_broken_connection_is_told_with_its_cause() {
     let mode = Mode::default();
-    let cluster = served(&mode, &Metrics::new());
+    let cluster = served(&mode, Nobody);
     mode.set("break");
     let error = cluster.request(get("/api/v1/namespaces/a?x=secret")).await.unwrap_err();
     assert_eq!(error.to_string(), "provider#a: get /api/v1/namespaces/a: connection reset by peer");
@@ -105,7 +106,7 @@ async fn a_broken_connection_is_told_with_its_cause() {
 async fn a_detached_cluster_is_probed_no_more() {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
-    let cluster = cluster("provider#a", &Metrics::new(), move |_| {
+    let cluster = cluster("provider#a", Nobody, move |_| {
         counter.fetch_add(1, Ordering::Relaxed);
         async { Err(std::io::Error::other("refused")) }
     });
@@ -123,7 +124,7 @@ async fn a_detached_cluster_is_probed_no_more() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_cluster_is_left_alone_for_as_long_as_it_asks() {
     let mode = Mode::default();
-    let cluster = served(&mode, &Metrics::new());
+    let cluster = served(&mode, Nobody);
     mode.set("busy");
     let error = cluster.request(get("/version")).await.unwrap_err();
     assert_eq!((error.category(), error.retry_in()), ("throttled", Some(Duration::from_secs(5))));
@@ -137,7 +138,7 @@ async fn a_busy_cluster_is_left_alone_for_as_long_as_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_show_in_the_health() {
     let mode = Mode::default();
-    let cluster = served(&mode, &Metrics::new());
+    let cluster = served(&mode, Nobody);
     mode.set("denied");
     assert!(cluster.request(get("/version")).await.unwrap_err().is_unauthorized());
     assert_eq!(*cluster.health().borrow(), Health::Refused);
@@ -149,7 +150,7 @@ async fn an_address_where_nobody_listens_is_noticed_without_anybody_asking() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = kube::Config::new(format!("http://127.0.0.1:{port}").parse().unwrap());
     let name = ClusterName::new(Role::Consumer, "gone");
-    let cluster = Cluster::connect(name, config, Metrics::new()).await.unwrap();
+    let cluster = Cluster::connect(name, config, Nobody).await.unwrap();
     let mut health = cluster.health();
     let down = timeout(Duration::from_secs(30), health.wait_for(|health| matches!(health, Health::Down { .. })));
     let down = down.await.unwrap().unwrap().clone();

@@ -5,21 +5,7 @@ use tempfile::TempDir;
 use kube::config::AuthInfo;
 
 use super::*;
-
-/// A kubeconfig with these contexts, the first being the current one.
-pub(crate) fn kubeconfig(contexts: &[&str], token: &str) -> String {
-    use std::fmt::Write;
-    let named = contexts.iter().fold(String::new(), |mut text, name| {
-        write!(text, "\n- {{name: {name}, context: {{cluster: c, user: u, namespace: of-{name}}}}}").unwrap();
-        text
-    });
-    let current = contexts[0];
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: {current}\n\
-         clusters:\n- {{name: c, cluster: {{server: 'http://127.0.0.1:1'}}}}\n\
-         users:\n- {{name: u, user: {{token: {token}}}}}\ncontexts:{named}\n"
-    )
-}
+use crate::testing::kubeconfig;
 
 struct Folder(TempDir);
 

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        metrics::Metrics,
+        observe::Nobody,
         testing::{answer, cluster},
     };
 
@@ -133,7 +133,7 @@ mod tests {
     async fn found(answers: &'static [(&'static str, u16, &'static str)], expected: &[&str]) -> (Look, Vec<String>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = asked.clone();
-        let cluster = cluster("provider#p", &Metrics::new(), move |request| {
+        let cluster = cluster("provider#p", Nobody, move |request| {
             let path = request.uri().path().to_owned();
             seen.lock().unwrap().push(path.rsplit('/').next().unwrap_or_default().to_owned());
             let found = answers.iter().find(|(end, ..)| path.ends_with(end)).copied();

@@ -6,26 +6,25 @@
 
 mod pages;
 
+pub use self::pages::is_version;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, pin_mut};
 use http::Request;
 use kube::core::WatchEvent;
 use rand::RngExt;
-use resource_broker_api::{
-    keys,
-    names::{Gvk, Role},
-    object::Object,
+use resource_broker_api::{names::Gvk, object::Object};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
 };
-use tokio::time::{Instant, sleep, timeout};
 
 use self::pages::{NoPage, Page, PageSize};
 
 use crate::{
-    cache::{Cache, Dirty, State, StoreId, What, WorkKey, own},
     discovery::{self, DiscoveryError},
-    metrics::Metrics,
-    queue::Queue,
+    observe::Shared,
     resource::{METADATA_LIST, METADATA_WATCH, Resource},
     transport::{Cluster, EventError, Health, Limits, RequestError, Target, events, tame},
 };
@@ -44,13 +43,13 @@ const SILENCE: Duration = Duration::from_secs(65);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(20));
 /// How often a kind that is not served is asked for.
 const NOT_SERVED_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-/// The same in the compute cluster, where a kind may be one that a stage has misspelt, and a change of the migration calls.
+/// The same of a watch that is on call.
 const NOT_THERE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_mins(5));
 /// The shortest pause before a try that somebody calls for.
 const CALLED_PAUSE: Duration = Duration::from_secs(1);
 /// How often a kind that may not be watched is tried again, in case the permission comes.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(2);
-/// The same in the compute cluster, where a migration stands still meanwhile.
+/// The same of a watch that is on call.
 const FORBIDDEN_THERE_PAUSE: (Duration, Duration) = (Duration::from_secs(8), FORBIDDEN_PAUSE);
 /// How much earlier than asked a watch may end.
 const SLACK: Duration = Duration::from_secs(5);
@@ -59,30 +58,112 @@ const HOLDS: Duration = Duration::from_secs(2);
 /// A watch that held for so long did well.
 const DID_WELL: Duration = Duration::from_secs(5);
 
-/// Takes what a change concerns to the queue.
-pub fn enqueue(queue: &Queue<WorkKey>, dirty: Dirty) {
-    queue.add_all(dirty.now);
-    for key in dirty.later {
-        queue.add_after(key, crate::cache::COUNT_DELAY);
+/// Whether a store can be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The first list is under way.
+    Starting,
+    /// It shows what the cluster has.
+    Synced,
+    /// The cluster does not serve the kind.
+    NotServed(String),
+    /// It may not be listed or watched there.
+    Forbidden(String),
+    /// The cluster does not answer.
+    Failing(String),
+}
+
+/// Where a watch keeps what it sees. All methods return at once.
+pub trait Store: Send + Sync {
+    /// Whether it shows what the cluster has.
+    fn is_synced(&self) -> bool;
+    /// About how many bytes its objects take in memory.
+    fn weight(&self) -> usize;
+    /// The newest version that it has seen, where all that it has seen is of one history.
+    fn newest(&self) -> Option<u64>;
+    /// Whether an object that the cluster shows belies the store, which has seen everything up to `version`.
+    fn is_belied_by(&self, object: &Object, version: u64) -> bool;
+    /// By what the watch is asked to make sure that the cluster is still in the state that the store shows.
+    fn doubt(&self) -> Arc<Notify>;
+    /// By what a watch that waits for its next try is called.
+    fn call(&self) -> Arc<Notify>;
+    /// It is believed and not followed now, for this reason; `None`: it is followed.
+    fn unfollowed(&self, why: Option<String>);
+    /// It is in another state.
+    fn state(&self, state: State);
+    /// What it has is of another cluster, or of a state that the cluster was set back from, until it is listed again.
+    fn distrust(&self, why: String);
+    /// How the cluster serves the kind.
+    fn discovered(&self, resource: Resource);
+    /// All objects that there are at `version`.
+    fn listed(&self, version: &str, objects: Vec<Object>);
+    /// An object as it is now.
+    fn seen(&self, object: Object);
+    /// The end of an object.
+    fn deleted(&self, object: &Object);
+    /// Everything up to a version has been seen.
+    fn seen_to(&self, version: &str);
+}
+
+/// Which objects of a cluster a watch follows.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Their kind.
+    pub kind: Served,
+    /// Their namespace; `None`: all.
+    pub namespace: Option<String>,
+    /// The labels that they have, as a selector in a query, escaped.
+    pub labels: Option<String>,
+    /// Whether their metadata is all that is asked for.
+    pub metadata: bool,
+    /// Whether whoever needs the objects reads them one by one where they may not be watched.
+    pub optional: bool,
+    /// Whether the kind may be one that somebody has misspelt, and the store's readers call when that may have changed.
+    pub on_call: bool,
+}
+
+/// How it is found out how a cluster serves a kind.
+#[derive(Clone, Debug)]
+pub enum Served {
+    /// It is known beforehand.
+    Known(Resource),
+    /// The cluster is asked.
+    Asked {
+        /// The kind.
+        gvk: Gvk,
+        /// Whether its schema matters, for [`Shape`](resource_broker_api::object::Shape).
+        with_shape: bool,
+    },
+}
+
+impl Served {
+    /// A kind of which nothing but its objects is of interest.
+    pub fn plain(gvk: &Gvk) -> Self {
+        let plural = match (gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str()) {
+            ("", "v1", "Secret") => "secrets",
+            ("", "v1", "ConfigMap") => "configmaps",
+            _ => return Self::Asked { gvk: gvk.clone(), with_shape: false },
+        };
+        Self::Known(Resource::known(gvk.clone(), plural))
     }
 }
 
 /// One watch.
 pub struct Watch {
-    /// Which store it keeps.
-    pub id: StoreId,
+    /// What logs call its store.
+    pub name: String,
+    /// What measurements call its kind.
+    pub kind: String,
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// The broker's namespace there, in the coordination and in the compute cluster.
-    pub namespace: String,
+    /// What is followed there.
+    pub selection: Selection,
     /// How many bytes the store may take in memory. A new list of it may take as many again while it comes in.
     pub most: usize,
-    /// Where the store is.
-    pub cache: Arc<Cache>,
-    /// Where changes go.
-    pub queue: Arc<Queue<WorkKey>>,
+    /// Where it is kept.
+    pub store: Arc<dyn Store>,
     /// Counts restarts.
-    pub metrics: Metrics,
+    pub observer: Shared,
 }
 
 /// Why a watch ended.
@@ -211,7 +292,7 @@ impl Watch {
                 Ok(never) => match never {},
                 Err(ended) => ended,
             };
-            self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
+            self.observer.watch_restart(self.cluster.name(), &self.kind);
             let state = ended.state();
             known &= failures > 0;
             let pause = match ended {
@@ -220,11 +301,11 @@ impl Watch {
                 _ => self.pause(&state, failures),
             };
             // What is in the store stays until the new list is there. A first list that never comes to its end is told.
-            let is_normal = failures == 0 || self.cache.is_synced(&self.id);
+            let is_normal = failures == 0 || self.store.is_synced();
             failures += 1;
             if is_normal && matches!(ended, Ended::Expired | Ended::Early) {
-                tracing::debug!(store = %self.id, reason = %ended, "listing again");
-                self.cache.unfollowed(&self.id, Some(ended.to_string()));
+                tracing::debug!(store = %self.name, reason = %ended, "listing again");
+                self.store.unfollowed(Some(ended.to_string()));
             } else {
                 self.report(&ended, &state, &mut known);
                 self.mark(&ended, state);
@@ -243,19 +324,19 @@ impl Watch {
     /// Says once, not at every try, that something is wrong.
     fn report(&self, ended: &Ended, state: &State, known: &mut bool) {
         if std::mem::replace(known, true) {
-            tracing::debug!(store = %self.id, error = %ended, "the watch ended; trying again");
+            tracing::debug!(store = %self.name, error = %ended, "the watch ended; trying again");
             return;
         }
         match state {
             State::NotServed(_) => {
-                tracing::info!(store = %self.id, reason = %ended, "waiting for the API to be served");
+                tracing::info!(store = %self.name, reason = %ended, "waiting for the API to be served");
             }
-            State::Forbidden(_) if matches!(self.id.what, What::Sources(_) | What::Related(_)) => {
-                tracing::info!(store = %self.id, reason = %ended, "may not be watched; read one by one instead");
+            State::Forbidden(_) if self.selection.optional => {
+                tracing::info!(store = %self.name, reason = %ended, "may not be watched; read one by one instead");
             }
             // That is told of the cluster, once.
-            _ if ended.is_of_the_cluster() => tracing::debug!(store = %self.id, error = %ended, "cannot be read"),
-            _ => tracing::warn!(store = %self.id, error = %ended, "cannot be read; trying again"),
+            _ if ended.is_of_the_cluster() => tracing::debug!(store = %self.name, error = %ended, "cannot be read"),
+            _ => tracing::warn!(store = %self.name, error = %ended, "cannot be read; trying again"),
         }
     }
 
@@ -264,20 +345,20 @@ impl Watch {
     fn mark(&self, ended: &Ended, state: State) {
         let why = ended.to_string();
         if ended.is_distrust() {
-            enqueue(&self.queue, self.cache.distrust(&self.id, why));
-        } else if matches!(state, State::Failing(_)) && self.cache.is_synced(&self.id) {
-            self.cache.unfollowed(&self.id, Some(why));
+            self.store.distrust(why);
+        } else if matches!(state, State::Failing(_)) && self.store.is_synced() {
+            self.store.unfollowed(Some(why));
         } else {
-            enqueue(&self.queue, self.cache.state(&self.id, state));
+            self.store.state(state);
         }
     }
 
     fn pause(&self, state: &State, failures: u32) -> Duration {
-        let is_for_stages = matches!(self.id.what, What::Stage(_) | What::Mirrors(_));
+        let on_call = self.selection.on_call;
         let (shortest, longest) = match state {
-            State::Forbidden(_) if is_for_stages => FORBIDDEN_THERE_PAUSE,
+            State::Forbidden(_) if on_call => FORBIDDEN_THERE_PAUSE,
             State::Forbidden(_) => (FORBIDDEN_PAUSE, FORBIDDEN_PAUSE),
-            State::NotServed(_) if is_for_stages => NOT_THERE_PAUSE,
+            State::NotServed(_) if on_call => NOT_THERE_PAUSE,
             State::NotServed(_) => NOT_SERVED_PAUSE,
             _ => PAUSE,
         };
@@ -292,7 +373,7 @@ impl Watch {
         let pause = pause.saturating_sub(at_least);
         let mut health = self.cluster.health();
         let mut client = self.cluster.watch_client();
-        let call = self.cache.call(&self.id);
+        let call = self.store.call();
         let called = async {
             sleep(CALLED_PAUSE).await;
             call.notified().await;
@@ -311,12 +392,12 @@ impl Watch {
     async fn keep(&self, failures: &mut u32, pages: &mut PageSize) -> Result<std::convert::Infallible, Ended> {
         // What changes from here on is noticed.
         let (moves, mut client) = (self.cluster.moves(), self.cluster.watch_client());
-        let doubt = self.cache.doubt(&self.id);
+        let doubt = self.store.doubt();
         let resource = self.resource().await?;
-        self.cache.discovered(&self.id, resource.clone());
+        self.store.discovered(resource.clone());
         let started = Instant::now();
         let mut version = self.list(&resource, pages).await?;
-        tracing::debug!(store = %self.id, took_ms = started.elapsed().as_millis(), "listed");
+        tracing::debug!(store = %self.name, took_ms = started.elapsed().as_millis(), "listed");
         let mut is_sure = true;
         let mut failed_resumes = 0;
         loop {
@@ -345,19 +426,19 @@ impl Watch {
                     if !ended.is_interruption() || failed_resumes > FAILED_RESUMES {
                         return Err(ended);
                     }
-                    tracing::debug!(store = %self.id, error = %ended, "the watch broke; going on where it was");
-                    self.cache.unfollowed(&self.id, Some(ended.to_string()));
+                    tracing::debug!(store = %self.name, error = %ended, "the watch broke; going on where it was");
+                    self.store.unfollowed(Some(ended.to_string()));
                     *failures += 1;
                     if ended.is_silence() {
                         self.cluster.suspect();
                     }
-                    self.metrics.watch_restart(&self.id.cluster, &self.id.what.to_string());
+                    self.observer.watch_restart(self.cluster.name(), &self.kind);
                     self.rest(self.pause(&State::Starting, *failures), ended.retry_in()).await;
                 }
                 // New credentials: the watch goes on with them.
                 _ = client.changed() => {}
                 () = async { sleep(DOUBT_PAUSE).await; doubt.notified().await } => {
-                    tracing::debug!(store = %self.id, "an answer does not fit what was seen; looking whether the cluster went back");
+                    tracing::debug!(store = %self.name, "an answer does not fit what was seen; looking whether the cluster went back");
                 }
             }
             is_sure = false;
@@ -371,7 +452,7 @@ impl Watch {
         if page.version < version {
             return Err(Ended::WentBack { seen: version, shown: page.version });
         }
-        let belies = |object: &&Object| self.cache.is_belied_by(&self.id, object, version);
+        let belies = |object: &&Object| self.store.is_belied_by(object, version);
         match page.items.iter().find(belies) {
             Some(object) => Err(Ended::Belied(name_of(object))),
             None => Ok(()),
@@ -380,55 +461,25 @@ impl Watch {
 
     /// Whether a version is none that the cluster has left behind.
     fn is_later(&self, version: u64) -> Result<(), Ended> {
-        match self.cache.newest(&self.id).filter(|&seen| version < seen) {
+        match self.store.newest().filter(|&seen| version < seen) {
             Some(seen) => Err(Ended::WentBack { seen, shown: version }),
             None => Ok(()),
         }
     }
 
     async fn resource(&self) -> Result<Resource, Ended> {
-        match &self.id.what {
-            What::Records => Ok(own::records()),
-            What::Offers => Ok(own::offers()),
-            What::Plugins => Ok(own::plugins()),
-            What::Components => Ok(own::config_maps()),
-            What::Migrations => Ok(own::migrations()),
-            What::Configurations => Ok(own::configurations()),
-            What::Clusters => Ok(own::clusters()),
-            What::Kind(gvk) => Ok(discovery::find(&self.cluster, gvk, self.id.cluster.role == Role::Consumer).await?),
-            What::Sources(gvk) | What::Related(gvk) | What::Stage(gvk) | What::Mirrors(gvk) => match known(gvk) {
-                Some(resource) => Ok(resource),
-                None => Ok(discovery::find(&self.cluster, gvk, false).await?),
-            },
+        match &self.selection.kind {
+            Served::Known(resource) => Ok(resource.clone()),
+            Served::Asked { gvk, with_shape } => Ok(discovery::find(&self.cluster, gvk, *with_shape).await?),
         }
-    }
-
-    fn is_metadata(&self) -> bool {
-        matches!(self.id.what, What::Sources(_) | What::Related(_) | What::Mirrors(_) | What::Components)
     }
 
     /// The collection with what selects from it.
     fn path(&self, resource: &Resource) -> String {
-        match &self.id.what {
-            What::Records
-            | What::Plugins
-            | What::Components
-            | What::Migrations
-            | What::Configurations
-            | What::Clusters => {
-                format!("{}?", resource.collection(Some(&self.namespace)))
-            }
-            What::Stage(_) => {
-                format!("{}?labelSelector={}&", resource.collection(Some(&self.namespace)), keys::MIGRATION_STAGE)
-            }
-            What::Mirrors(_) => {
-                let collection = resource.collection(Some(&self.namespace));
-                // A comma and an exclamation mark, escaped: with an id, and of no stage.
-                format!("{collection}?labelSelector={}%2C%21{}&", keys::MIGRATION_ID, keys::MIGRATION_STAGE)
-            }
-            What::Related(_) => format!("{}?labelSelector={}&", resource.all(), keys::RELATED_TO),
-            What::Offers | What::Kind(_) | What::Sources(_) => format!("{}?", resource.all()),
-        }
+        let Selection { namespace, labels, .. } = &self.selection;
+        let collection = namespace.as_deref().map_or_else(|| resource.all(), |it| resource.collection(Some(it)));
+        let selector = labels.as_ref().map(|labels| format!("labelSelector={labels}&")).unwrap_or_default();
+        format!("{collection}?{selector}")
     }
 
     /// Lists everything in pages into the store; returns the version to watch from.
@@ -436,7 +487,7 @@ impl Watch {
         let (mut objects, mut weight) = (Vec::new(), 0);
         let mut next: Option<String> = None;
         let mut failures = 0;
-        let accept = if self.is_metadata() { METADATA_LIST } else { "application/json" };
+        let accept = if self.selection.metadata { METADATA_LIST } else { "application/json" };
         loop {
             let limit = pages.limit();
             let page = match self.page(resource, limit, next.as_deref(), accept).await {
@@ -449,7 +500,7 @@ impl Watch {
                     let is_slow =
                         matches!(ended.request(), Some(RequestError::Slow { .. } | RequestError::Timeout { .. }));
                     if (is_large || is_slow) && pages.shrink() {
-                        tracing::debug!(store = %self.id, limit, error = %ended, "asking for fewer at once");
+                        tracing::debug!(store = %self.name, limit, error = %ended, "asking for fewer at once");
                         continue;
                     }
                     if is_large {
@@ -478,7 +529,7 @@ impl Watch {
             if next.is_none() {
                 self.is_later(page.version)?;
                 let version = page.version.to_string();
-                enqueue(&self.queue, self.cache.listed(&self.id, &version, objects));
+                self.store.listed(&version, objects);
                 return Ok(page.version);
             }
         }
@@ -533,13 +584,13 @@ impl Watch {
             "{}watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}",
             self.path(resource)
         );
-        let accept = if self.is_metadata() { METADATA_WATCH } else { "application/json" };
+        let accept = if self.selection.metadata { METADATA_WATCH } else { "application/json" };
         let request = Request::get(path).header(http::header::ACCEPT, accept).body(Vec::new())?;
         let target = Target::of(self.cluster.name(), &request);
         let failed = |error: RequestError| {
             if error.is_gone() { Ended::Expired } else { self.cluster.refused_a_watch(error).into() }
         };
-        let stream = timeout(SILENCE, events::<Object>(&self.id.cluster, client, request));
+        let stream = timeout(SILENCE, events::<Object>(self.cluster.name(), client, request));
         let stream = stream.await.map_err(|_| Ended::Silent)?.map_err(failed)?;
         pin_mut!(stream);
         let mut is_followed = false;
@@ -549,7 +600,7 @@ impl Watch {
                 Err(_) if is_followed => return Err(Ended::Silent),
                 Err(_) => {
                     is_followed = true;
-                    self.cache.unfollowed(&self.id, None);
+                    self.store.unfollowed(None);
                     continue;
                 }
                 Ok(event) => event,
@@ -562,24 +613,24 @@ impl Watch {
             let event = event.map_err(Ended::Stream)?;
             if !is_followed && !matches!(event, WatchEvent::Error(_)) {
                 is_followed = true;
-                self.cache.unfollowed(&self.id, None);
+                self.store.unfollowed(None);
             }
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     *version = pages::number(object.resource_version())?.max(*version);
-                    enqueue(&self.queue, self.cache.seen(&self.id, object));
-                    if self.cache.weight(&self.id) > self.most {
+                    self.store.seen(object);
+                    if self.store.weight() > self.most {
                         return Err(Ended::TooMuch { most: self.most });
                     }
                 }
                 WatchEvent::Deleted(object) => {
                     *version = pages::number(object.resource_version())?.max(*version);
-                    enqueue(&self.queue, self.cache.deleted(&self.id, &object));
+                    self.store.deleted(&object);
                 }
                 WatchEvent::Bookmark(bookmark) => {
                     let seen = bookmark.metadata.resource_version;
                     *version = pages::number(&seen)?.max(*version);
-                    self.cache.seen_to(&self.id, &seen);
+                    self.store.seen_to(&seen);
                 }
                 WatchEvent::Error(status) => {
                     let wait = status.details.as_ref().map(|details| details.retry_after_seconds);
@@ -595,20 +646,3 @@ fn name_of(object: &Object) -> String {
     let namespace = object.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     tame(&format!("{namespace}{}", object.name()))
 }
-
-/// Kinds that need no discovery.
-fn known(gvk: &Gvk) -> Option<Resource> {
-    let plural = match (gvk.group.as_str(), gvk.version.as_str(), gvk.kind.as_str()) {
-        ("", "v1", "Secret") => "secrets",
-        ("", "v1", "ConfigMap") => "configmaps",
-        _ => return None,
-    };
-    Some(Resource::known(gvk.clone(), plural))
-}
-
-#[cfg(test)]
-mod lies;
-#[cfg(test)]
-mod server;
-#[cfg(test)]
-mod tests;

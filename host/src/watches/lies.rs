@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 use super::{
     server::{Asked, Fault, Server},
@@ -13,10 +16,11 @@ use crate::{
     cache::own,
     planner::model::snapshot,
     testing::{records, scope},
+    transport::{Cluster, Health, Limits},
 };
 
 /// A store that is being kept.
-struct Kept {
+struct Watched {
     server: Server,
     cluster: Arc<Cluster>,
     cache: Arc<Cache>,
@@ -24,35 +28,28 @@ struct Kept {
     watching: JoinHandle<()>,
 }
 
-impl Drop for Kept {
+impl Drop for Watched {
     fn drop(&mut self) {
         self.watching.abort();
     }
 }
 
-fn keep(server: &Server) -> Kept {
+fn keep(server: &Server) -> Watched {
     keep_at_most(server, 512 << 20)
 }
 
-fn keep_at_most(server: &Server, most: usize) -> Kept {
+fn keep_at_most(server: &Server, most: usize) -> Watched {
     let id = records();
     let cluster = server.cluster(&id.cluster.to_string());
     let cache = Arc::new(Cache::new(scope(vec![], vec![])));
     cache.attach(cluster.name());
     cache.open(&id);
-    let watch = Watch {
-        id: id.clone(),
-        cluster: cluster.clone(),
-        namespace: "broker".into(),
-        most,
-        cache: cache.clone(),
-        queue: Arc::new(Queue::new()),
-        metrics: Metrics::new(),
-    };
-    Kept { server: server.clone(), cluster, cache, id, watching: tokio::spawn(watch.run()) }
+    let kept = Kept { id: id.clone(), cache: cache.clone(), queue: Arc::new(Queue::new()) };
+    let watch = kept.watch(cluster.clone(), "broker", most, &Metrics::new());
+    Watched { server: server.clone(), cluster, cache, id, watching: tokio::spawn(watch.run()) }
 }
 
-impl Kept {
+impl Watched {
     fn why(&self) -> Option<String> {
         self.cache.states().into_iter().find(|(id, _)| *id == self.id).and_then(|(_, why)| why)
     }
@@ -95,7 +92,7 @@ impl Kept {
 const SOON: Duration = Duration::from_secs(10);
 
 /// A server with two objects, and a store that shows them.
-async fn synced(version: u64) -> Kept {
+async fn synced(version: u64) -> Watched {
     let server = Server::new(version - 2);
     server.put("a", "1", "");
     server.put("b", "2", "");
@@ -342,7 +339,7 @@ fn many(server: &Server, count: usize, content: &str) {
     }
 }
 
-async fn shows_so_many(kept: &Kept, count: usize, within: Duration) {
+async fn shows_so_many(kept: &Watched, count: usize, within: Duration) {
     let comes = timeout(within, async {
         while !(kept.cache.is_synced(&kept.id) && kept.shows().len() == count) {
             sleep(Duration::from_millis(50)).await;

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    metrics::Metrics,
+    observe::{Observer, Shared},
     transport::{Cluster, Limits, RequestError},
 };
 
@@ -68,8 +68,8 @@ struct Running {
 
 impl Leadership {
     /// Leads from the start and for ever: for a broker that runs alone.
-    pub fn unopposed(metrics: &Metrics) -> Self {
-        metrics.leader(true);
+    pub fn unopposed(observer: &impl Observer) -> Self {
+        observer.leader(true);
         // Far enough away that nobody sees it, near enough to be counted with.
         let until = Instant::now() + Duration::from_hours(100 * 365 * 24);
         let (_, phase) = watch::channel(Phase::Leading { until });
@@ -77,15 +77,15 @@ impl Leadership {
     }
 
     /// Stands for election on the Lease in `namespace` of `cluster`, as `identity`, which no other process may have.
-    pub fn stand(cluster: Arc<Cluster>, namespace: &str, identity: String, metrics: Metrics) -> Self {
-        metrics.leader(false);
+    pub fn stand(cluster: Arc<Cluster>, namespace: &str, identity: String, observer: impl Observer) -> Self {
+        observer.leader(false);
         let (phase, receiver) = watch::channel(Phase::Waiting);
         let (stop, stopped) = oneshot::channel();
         let mut candidate = Candidate {
             lease: LeaseClient { cluster, namespace: namespace.to_owned() },
             identity,
             phase,
-            metrics,
+            observer: Shared::new(observer),
             seen: None,
             held: None,
             told: String::new(),
@@ -226,7 +226,7 @@ struct Candidate {
     lease: LeaseClient,
     identity: String,
     phase: watch::Sender<Phase>,
-    metrics: Metrics,
+    observer: Shared,
     seen: Option<Seen>,
     /// The Lease as we last wrote it.
     held: Option<Lease>,
@@ -246,7 +246,7 @@ impl Candidate {
             sleep(RETRY.mul_f64(rand::random_range(1.0..1.2))).await;
         }
         tracing::info!(identity = self.identity, "this broker leads");
-        self.metrics.leader(true);
+        self.observer.leader(true);
         while self.keep().await {}
     }
 
@@ -345,7 +345,7 @@ impl Candidate {
     /// Ends leadership here first, then in the Lease if it is still ours.
     async fn step_down(&mut self) {
         let led = matches!(self.phase.send_replace(Phase::Over), Phase::Leading { until } if Instant::now() < until);
-        self.metrics.leader(false);
+        self.observer.leader(false);
         let Some(held) = self.held.take().filter(|_| led) else { return };
         match self.let_go(held).await {
             Ok(()) => tracing::info!("the Lease is released"),

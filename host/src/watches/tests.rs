@@ -1,32 +1,31 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::testing::{answer, cluster, scope};
+use resource_broker_api::names::Gvk;
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    testing::{answer, cluster, scope},
+    watch::Watch,
+};
 
 /// A consumer that answers each list with `status` and `body`, and what its store is said to be after a minute.
 async fn state_after_a_minute(status: u16, body: &'static str) -> Option<String> {
     let metrics = Metrics::new();
-    let cluster = cluster("consumer#c", &metrics, move |_| async move { answer(status, body) });
+    let cluster = cluster("consumer#c", metrics.clone(), move |_| async move { answer(status, body) });
     let secrets = Gvk::new("", "v1", "Secret");
     let cache = Arc::new(Cache::new(scope(vec![], vec![secrets.clone()])));
     cache.attach(cluster.name());
     let id = StoreId { cluster: cluster.name().clone(), what: What::Related(secrets) };
     cache.open(&id);
-    let watch = Watch {
-        id,
-        cluster,
-        namespace: "broker".into(),
-        most: usize::MAX,
-        cache: cache.clone(),
-        queue: Arc::new(Queue::new()),
-        metrics,
-    };
+    let kept = Kept { id, cache: cache.clone(), queue: Arc::new(Queue::new()) };
+    let watch = kept.watch(cluster, "broker", usize::MAX, &metrics);
     assert!(timeout(Duration::from_mins(1), watch.run()).await.is_err());
     cache.states().into_iter().find_map(|(_, why)| why)
 }
 
 /// A store of a kind that its cluster does not serve, the cache, and how often the cluster has been asked for it.
-fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
+fn unserved(what: fn(Gvk) -> What) -> (Watch, StoreId, Arc<Cache>, Arc<AtomicUsize>) {
     let (metrics, asked) = (Metrics::new(), Arc::new(AtomicUsize::new(0)));
     let server = {
         let asked = asked.clone();
@@ -35,19 +34,20 @@ fn unserved(what: fn(Gvk) -> What) -> (Watch, Arc<Cache>, Arc<AtomicUsize>) {
             async move { answer(404, "{}") }
         }
     };
-    let cluster = cluster("compute#compute", &metrics, server);
+    let cluster = cluster("compute#compute", metrics.clone(), server);
     let cache = Arc::new(Cache::new(scope(vec![], vec![])));
     cache.attach(cluster.name());
     let id = StoreId { cluster: cluster.name().clone(), what: what(Gvk::new("batch", "v1", "Jobb")) };
     cache.open(&id);
     let queue = Arc::new(Queue::new());
-    (Watch { id, cluster, namespace: "n".into(), most: usize::MAX, cache: cache.clone(), queue, metrics }, cache, asked)
+    let watch = Kept { id: id.clone(), cache: cache.clone(), queue }.watch(cluster, "n", usize::MAX, &metrics);
+    (watch, id, cache, asked)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_kind_that_compute_does_not_serve_is_asked_for_ever_less_often() {
     for (what, at_most) in [(What::Stage as fn(Gvk) -> What, 30), (What::Mirrors, 30), (What::Kind, 1000)] {
-        let (watch, _, asked) = unserved(what);
+        let (watch, _, _, asked) = unserved(what);
         assert!(timeout(Duration::from_hours(1), watch.run()).await.is_err());
         let asked = asked.load(Ordering::Relaxed);
         assert!((at_most / 3..at_most).contains(&asked), "{asked} times in an hour");
@@ -56,8 +56,7 @@ async fn a_kind_that_compute_does_not_serve_is_asked_for_ever_less_often() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_called_asks_at_once_but_not_all_the_time() {
-    let (watch, cache, asked) = unserved(What::Stage);
-    let id = watch.id.clone();
+    let (watch, id, cache, asked) = unserved(What::Stage);
     let watching = tokio::spawn(watch.run());
     sleep(Duration::from_hours(1)).await;
     let before = asked.load(Ordering::Relaxed);

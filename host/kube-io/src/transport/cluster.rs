@@ -28,7 +28,7 @@ use super::{
     plugin,
     renewal::Renewal,
 };
-use crate::metrics::{Class, Metrics};
+use crate::observe::{Class, Observer, Shared};
 
 /// What one request may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub struct Cluster {
     breaker: Mutex<Breaker>,
     limiter: Limiter,
     pace: Pace,
-    metrics: Metrics,
+    observer: Shared,
     /// Lets a failed request leave a probe behind that does not keep a detached cluster alive.
     me: Weak<Self>,
 }
@@ -123,10 +123,14 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     /// A cluster reached as `config` says. Asks it once, in the background, whether it answers.
-    pub async fn connect(name: ClusterName, config: kube::Config, metrics: Metrics) -> Result<Arc<Self>, ClientError> {
+    pub async fn connect(
+        name: ClusterName,
+        config: kube::Config,
+        observer: impl Observer,
+    ) -> Result<Arc<Self>, ClientError> {
         let clients = clients::make(config.clone()).await?;
         let is_renewable = is_renewable(&config);
-        let cluster = Self::assemble(name, Some(config), clients, metrics);
+        let cluster = Self::assemble(name, Some(config), clients, Shared::new(observer));
         cluster.keep_probing(Duration::ZERO);
         if is_renewable {
             cluster.renewal.begin(cluster.me.clone());
@@ -136,18 +140,18 @@ impl Cluster {
 
     /// A cluster behind ready-made clients, one for watches and one for requests: how a test puts a model of an API
     /// server in its place.
-    pub fn from_clients(name: ClusterName, watch: Client, requests: Client, metrics: Metrics) -> Arc<Self> {
+    pub fn from_clients(name: ClusterName, watch: Client, requests: Client, observer: impl Observer) -> Arc<Self> {
         let clients = clients::Clients { watch, requests, resolved: None, expires: None };
-        Self::assemble(name, None, clients, metrics)
+        Self::assemble(name, None, clients, Shared::new(observer))
     }
 
     fn assemble(
         name: ClusterName,
         config: Option<kube::Config>,
         clients: clients::Clients,
-        metrics: Metrics,
+        observer: Shared,
     ) -> Arc<Self> {
-        metrics.cluster_up(&name, false);
+        observer.cluster_up(&name, false);
         let renewal = Renewal::default();
         renewal.came(clients.expires);
         Arc::new_cyclic(|me| Self {
@@ -163,7 +167,7 @@ impl Cluster {
             breaker: Mutex::new(Breaker::default()),
             limiter: Limiter::new(),
             pace: Pace::default(),
-            metrics,
+            observer,
             me: me.clone(),
         })
     }
@@ -174,12 +178,12 @@ impl Cluster {
     }
 
     /// Whether it is reached as one workspace of a server that has many.
-    pub(crate) fn is_workspace(&self) -> bool {
+    pub fn is_workspace(&self) -> bool {
         lock(&self.config).as_ref().is_some_and(|config| config.cluster_url.path().contains("/clusters/"))
     }
 
     /// Whether it answers slowly of late, so that whoever has something else to do should not wait for it.
-    pub(crate) fn is_slow(&self) -> bool {
+    pub fn is_slow(&self) -> bool {
         self.pace.is_slow()
     }
 
@@ -194,7 +198,7 @@ impl Cluster {
     }
 
     /// From now on somebody looks who the cluster is, and until that is proven nothing is sent to it.
-    pub(crate) fn guard(&self) {
+    pub fn guard(&self) {
         self.trust.send_if_modified(|trust| {
             let is_new = trust.is_none();
             trust.get_or_insert(Trust { proven: false, asked: 1 });
@@ -220,7 +224,7 @@ impl Cluster {
     }
 
     /// Waits until a look is asked for that is not the one of this number; its number.
-    pub(crate) async fn asked_who_it_is(&self, but: u64) -> u64 {
+    pub async fn asked_who_it_is(&self, but: u64) -> u64 {
         let mut trust = self.trust.subscribe();
         let is_other = |trust: &Option<Trust>| trust.is_some_and(|trust| !trust.proven && trust.asked != but);
         let asked = trust.wait_for(is_other).await.ok().and_then(|trust| *trust);
@@ -228,12 +232,12 @@ impl Cluster {
     }
 
     /// The number of the look that was asked for last.
-    pub(crate) fn looks_asked(&self) -> u64 {
+    pub fn looks_asked(&self) -> u64 {
         self.trust.borrow().map_or(0, |trust| trust.asked)
     }
 
     /// The look of this number showed that the cluster is the one that it is taken for.
-    pub(crate) fn prove(&self, look: u64) {
+    pub fn prove(&self, look: u64) {
         self.trust.send_if_modified(|trust| match trust {
             Some(trust) if trust.asked == look && !trust.proven => {
                 trust.proven = true;
@@ -244,16 +248,16 @@ impl Cluster {
     }
 
     /// It was proven by another connection who the cluster is; that is looked at again all the same.
-    pub(crate) fn vouch(&self) {
+    pub fn vouch(&self) {
         self.guard();
         self.suspect();
     }
 
     /// The same connection under another name.
-    pub(crate) fn under(&self, name: ClusterName) -> Arc<Self> {
+    pub fn under(&self, name: ClusterName) -> Arc<Self> {
         let config = lock(&self.config).clone();
         let is_renewable = config.as_ref().is_some_and(is_renewable);
-        let cluster = Self::assemble(name, config, self.clients(), self.metrics.clone());
+        let cluster = Self::assemble(name, config, self.clients(), self.observer.clone());
         if is_renewable {
             cluster.renewal.begin(cluster.me.clone());
         }
@@ -263,12 +267,12 @@ impl Cluster {
     }
 
     /// Whether the cluster is proven to be the one that it is taken for.
-    pub(crate) fn is_proven(&self) -> bool {
+    pub fn is_proven(&self) -> bool {
         self.trust.borrow().is_none_or(|trust| trust.proven)
     }
 
     /// Takes the clients of another connection to the same cluster.
-    pub(crate) fn adopt(&self, other: &Self) {
+    pub fn adopt(&self, other: &Self) {
         let config = lock(&other.config).clone();
         let before = std::mem::replace(&mut *lock(&self.config), config.clone());
         if before.zip(config.as_ref()).is_some_and(|(before, now)| names_another_server(&before, now)) {
@@ -284,7 +288,7 @@ impl Cluster {
     }
 
     /// Sends `request` also while it is not proven who the cluster is: for finding that out.
-    pub(crate) async fn request_unproven(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
+    pub async fn request_unproven(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
         self.fail_if_down()?;
         self.exchange(request, Limits::OBJECT).await
     }
@@ -325,7 +329,7 @@ impl Cluster {
     }
 
     /// Takes new credentials or a new address. Requests under way end with the old ones.
-    pub(crate) async fn rotate(&self, config: kube::Config) -> Result<(), ClientError> {
+    pub async fn rotate(&self, config: kube::Config) -> Result<(), ClientError> {
         let _one = self.renewal.one.lock().await;
         let clients = clients::make(config.clone()).await?;
         let is_renewable = is_renewable(&config);
@@ -394,15 +398,15 @@ impl Cluster {
     }
 
     /// As if the kubeconfig came to name another server.
-    #[cfg(test)]
-    pub(crate) fn points_at(&self, client: Client) {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn points_at(&self, client: Client) {
         self.moves.fetch_add(1, Ordering::Relaxed);
         self.has_credentials(client);
     }
 
     /// As if the kubeconfig had new credentials.
-    #[cfg(test)]
-    pub(crate) fn has_credentials(&self, client: Client) {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn has_credentials(&self, client: Client) {
         *lock(&self.requests) = client.clone();
         self.watch.send_replace(client);
     }
@@ -432,7 +436,7 @@ impl Cluster {
     }
 
     /// When the credentials in the clients end, in seconds since 1970, where a plugin said so.
-    pub(crate) fn expires(&self) -> Option<i64> {
+    pub fn expires(&self) -> Option<i64> {
         lock(&self.requests).valid_until().as_ref().map(|at| at.as_second())
     }
 
@@ -459,7 +463,7 @@ impl Cluster {
             Err(_) => Err(RequestError::Timeout { target: target.clone(), after: limits.timeout }),
         };
         drop(under_way);
-        self.metrics.request(&self.name, target.verb, Class::of(&outcome), started.elapsed());
+        self.observer.request(&self.name, target.verb, Class::of(&outcome), started.elapsed());
         self.learn(&outcome);
         outcome
     }
@@ -476,7 +480,7 @@ impl Cluster {
     }
 
     /// Takes in what a watch was answered, which does not go through [`Self::request`].
-    pub(crate) fn refused_a_watch(&self, error: RequestError) -> RequestError {
+    pub fn refused_a_watch(&self, error: RequestError) -> RequestError {
         if error.is_unauthorized() {
             self.note_answer(Health::Refused);
             self.renewal.refused();
@@ -525,7 +529,7 @@ impl Cluster {
             changed
         });
         if changed {
-            self.metrics.cluster_up(&self.name, up);
+            self.observer.cluster_up(&self.name, up);
         }
     }
 

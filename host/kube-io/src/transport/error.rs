@@ -10,7 +10,7 @@ use serde::Deserialize;
 /// The longest text of a stranger's server that is handed on, in bytes.
 const MAX_MESSAGE: usize = 512;
 /// The longest `Retry-After` that is believed: a server must not park us for a day.
-pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Whom an API server takes us for whose credentials it does not know.
 const NOBODY: &str = "User \"system:anonymous\"";
@@ -99,7 +99,7 @@ pub struct Target {
 
 impl Target {
     /// The target of `request` at `cluster`.
-    pub(crate) fn of<B>(cluster: &ClusterName, request: &Request<B>) -> Arc<Self> {
+    pub fn of<B>(cluster: &ClusterName, request: &Request<B>) -> Arc<Self> {
         let path = request.uri().path().to_owned();
         Arc::new(Self { cluster: cluster.clone(), verb: Verb::of(request), path })
     }
@@ -331,7 +331,7 @@ impl RequestError {
     }
 
     /// The error that an API server's answer of `code` stands for.
-    pub(crate) fn from_answer(target: Arc<Target>, code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    pub fn from_answer(target: Arc<Target>, code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Status {
@@ -348,7 +348,7 @@ impl RequestError {
     }
 
     /// The error that a Status in place of what was asked for stands for.
-    pub(crate) fn from_status(target: Arc<Target>, code: u16, reason: &str, message: &str, wait: Option<u32>) -> Self {
+    pub fn from_status(target: Arc<Target>, code: u16, reason: &str, message: &str, wait: Option<u32>) -> Self {
         let code = StatusCode::from_u16(code).ok().filter(|code| !code.is_success());
         let code = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let reason = if reason.is_empty() { code.canonical_reason().unwrap_or("Unknown") } else { reason };
@@ -414,7 +414,7 @@ fn begins_cause(part: &str) -> bool {
 }
 
 /// What is wrong with an answer that was to be JSON of some kind and is not. Nothing of the answer is in it.
-pub(crate) fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
+pub fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
     let begin = body.trim_ascii_start();
     if begin.is_empty() {
         return "the answer is empty".to_owned();
@@ -431,7 +431,7 @@ pub(crate) fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
 }
 
 /// A stranger's text made fit for a condition or a log line: one line, printable, short.
-pub(crate) fn tame(text: &str) -> String {
+pub fn tame(text: &str) -> String {
     let mut tamed: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if tamed.len() > MAX_MESSAGE {
         tamed.truncate(tamed.floor_char_boundary(MAX_MESSAGE));

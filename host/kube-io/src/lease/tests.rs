@@ -3,6 +3,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::observe::Nobody;
 use crate::testing::{Answer, answer, cluster};
 
 /// The Lease at the API server.
@@ -80,8 +81,8 @@ impl Store {
 fn stand(store: &Store, identity: &str) -> (Leadership, Fault) {
     let (store, fault) = (store.clone(), Fault::default());
     let seen = fault.clone();
-    let cluster = cluster("coordination#c", &Metrics::new(), move |request| store.clone().serve(request, seen.clone()));
-    (Leadership::stand(cluster, "ns", identity.to_owned(), Metrics::new()), fault)
+    let cluster = cluster("coordination#c", Nobody, move |request| store.clone().serve(request, seen.clone()));
+    (Leadership::stand(cluster, "ns", identity.to_owned(), Nobody), fault)
 }
 
 async fn within(seconds: u64, what: impl Future<Output = ()>) -> Duration {
@@ -195,7 +196,7 @@ async fn a_deleted_lease_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn without_an_election_leadership_is_never_lost() {
-    let alone = Leadership::unopposed(&Metrics::new());
+    let alone = Leadership::unopposed(&Nobody);
     within(1, alone.acquired()).await;
     assert!(tokio::time::timeout(Duration::from_hours(24), alone.lost()).await.is_err());
     assert!(alone.is_leader());

@@ -141,7 +141,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{metrics::Metrics, transport::Health};
+    use crate::{observe::Nobody, transport::Health};
 
     /// An API server that knows one token; how many requests it refused.
     async fn knows(token: Arc<Mutex<String>>) -> (u16, Arc<AtomicU64>) {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     async fn connect(config: kube::Config) -> Arc<Cluster> {
-        Cluster::connect(ClusterName::parse("provider#p").unwrap(), config, Metrics::new()).await.unwrap()
+        Cluster::connect(ClusterName::parse("provider#p").unwrap(), config, Nobody).await.unwrap()
     }
 
     async fn ask(cluster: &Cluster) -> Result<(), String> {

@@ -3,10 +3,7 @@
 use resource_broker_api::{names::Gvk, object::Object};
 use serde::Deserialize;
 
-use crate::{
-    cache::is_version,
-    transport::{not_understood, tame},
-};
+use crate::transport::{not_understood, tame};
 
 /// The most objects in one page.
 pub(super) const MOST: usize = 500;
@@ -16,6 +13,11 @@ const FIRST: usize = 100;
 const GOAL: usize = 8 << 20;
 /// So many pages in a row of the largest size that works, and a larger one is tried.
 const WENT_WELL: usize = 16;
+
+/// Whether a resourceVersion is a number, so that it can be compared.
+pub fn is_version(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok()
+}
 
 /// How many objects to ask for at once. It is remembered from one list of a store to the next.
 #[derive(Debug)]

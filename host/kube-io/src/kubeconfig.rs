@@ -120,48 +120,48 @@ impl std::fmt::Display for Problem {
 }
 
 /// What tells one configuration of a cluster from another.
-pub(crate) type Digest = [u8; 32];
+pub type Digest = [u8; 32];
 
 /// A cluster that a kubeconfig names.
 #[derive(Clone)]
-pub(crate) struct Found {
+pub struct Found {
     /// The file or files it stands in.
-    pub(crate) origin: String,
+    pub origin: String,
     /// How it is reached.
-    pub(crate) config: Arc<Config>,
+    pub config: Arc<Config>,
     /// Differs when anything about reaching it differs.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
 }
 
 /// Everything that the sources name at one moment.
 #[derive(Default)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// The clusters that can be reached.
-    pub(crate) found: BTreeMap<ClusterName, Found>,
+    pub found: BTreeMap<ClusterName, Found>,
     /// Clusters that are named, but not so that they can be reached. Whoever has them keeps them as they were.
-    pub(crate) damaged: BTreeSet<ClusterName>,
+    pub damaged: BTreeSet<ClusterName>,
     /// Files that could not be read, by role. Whoever has clusters of them keeps those as they were.
-    pub(crate) unreadable: BTreeSet<(Role, String)>,
+    pub unreadable: BTreeSet<(Role, String)>,
     /// Directories that could not be read, by role. Whoever has clusters of files below keeps those as they were.
-    pub(crate) unlisted: BTreeSet<(Role, String)>,
+    pub unlisted: BTreeSet<(Role, String)>,
     /// What is wrong.
-    pub(crate) problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
     /// What people should know although everything else goes on.
-    pub(crate) warnings: BTreeSet<Warning>,
+    pub warnings: BTreeSet<Warning>,
 }
 
 /// Something that people should know of a kubeconfig that is used, or of a file that is not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Warning {
+pub struct Warning {
     /// Where, and what.
-    pub(crate) problem: Problem,
+    pub problem: Problem,
     /// A file that reads as a kubeconfig and is not called like one; the number differs when it has changed.
-    pub(crate) misnamed: Option<u64>,
+    pub misnamed: Option<u64>,
 }
 
 impl Reading {
     /// Whether a cluster that came from `origin` and is not found now is to be kept all the same.
-    pub(crate) fn keeps(&self, name: &ClusterName, origin: &str) -> bool {
+    pub fn keeps(&self, name: &ClusterName, origin: &str) -> bool {
         self.damaged.contains(name)
             || self.unreadable.contains(&(name.role, origin.to_owned()))
             || self
@@ -190,7 +190,7 @@ impl Reading {
 }
 
 /// Reads sources again and again, and parses only what changed.
-pub(crate) struct Reader {
+pub struct Reader {
     proxy: Proxy,
     files: HashMap<Vec<PathBuf>, (Inputs, Arc<Parsed>)>,
     listing: Listing,
@@ -217,12 +217,12 @@ struct Context {
 
 impl Reader {
     /// A reader that has read nothing yet.
-    pub(crate) fn new(proxy: Proxy) -> Self {
+    pub fn new(proxy: Proxy) -> Self {
         Self { proxy, files: HashMap::new(), listing: Listing::default() }
     }
 
     /// What `sources` name now. Blocks on the file system.
-    pub(crate) fn read(&mut self, sources: &[Source]) -> Reading {
+    pub fn read(&mut self, sources: &[Source]) -> Reading {
         let mut reading = Reading::default();
         for Source { role, place } in sources {
             match place {
@@ -236,7 +236,7 @@ impl Reader {
     }
 
     /// The namespace of the context that a source means, where it names one and means a single context.
-    pub(crate) fn namespace(&mut self, place: &Place) -> Option<String> {
+    pub fn namespace(&mut self, place: &Place) -> Option<String> {
         let Place::Named { paths, .. } = place else { return None };
         let parsed = self.parse(paths);
         let Parsed::Good { current, contexts, .. } = &*parsed else { return None };
@@ -246,7 +246,7 @@ impl Reader {
 
     /// How the cluster of `context`, or of the current one, is reached, at a place that means a single cluster; `Err`: what is
     /// wrong with the place, and how to mend it.
-    pub(crate) fn config(&mut self, place: &Place, context: Option<&str>) -> Result<Arc<Config>, String> {
+    pub fn config(&mut self, place: &Place, context: Option<&str>) -> Result<Arc<Config>, String> {
         let Place::Named { paths, .. } = place else {
             return match context {
                 Some(_) => Err("it has no contexts; give a kubeconfig with --kubeconfig".to_owned()),
@@ -466,4 +466,4 @@ fn digest_of(path: &Path) -> Option<Digest> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use http::Request;
-use resource_broker_api::names::Gvk;
+use resource_broker_api::{names::Gvk, object::Shape};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
-    planner::model::snapshot::Shape,
     resource::{Resource, group_version_path},
     transport::{Cluster, RequestError, not_understood},
 };
@@ -147,11 +146,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{metrics::Metrics, testing};
+    use crate::{observe::Nobody, testing};
 
     async fn found(status: u16, body: &'static str) -> Result<Resource, DiscoveryError> {
-        let cluster =
-            testing::cluster("provider#p", &Metrics::new(), move |_| async move { testing::answer(status, body) });
+        let cluster = testing::cluster("provider#p", Nobody, move |_| async move { testing::answer(status, body) });
         find(&cluster, &Gvk::new("g.io", "v1", "Thing"), false).await
     }
 

@@ -19,5 +19,5 @@ mod renewal;
 pub use clients::ClientError;
 pub use cluster::{Cluster, Health, Limits, Reply};
 pub use error::{RequestError, Target, Verb};
-pub(crate) use error::{not_understood, tame};
+pub use error::{not_understood, tame};
 pub use events::{EventError, events};
