@@ -9,7 +9,9 @@ use http::StatusCode;
 
 use crate::metrics::Metrics;
 
-pub use crate::httpd::{Bind, Page, Pages, ServeError, Server};
+pub use resource_broker_cli::bind::Bind;
+
+pub use crate::httpd::{Page, Pages, ServeError, Server};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

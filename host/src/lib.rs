@@ -4,44 +4,36 @@
 //! servers is elsewhere, too (`resource-broker-kube-io`). Here they are plugged together:
 //!
 //! ```text
-//! args ── run ── clusters ── watches ── cache ── queue ── worker ──┬── planner, sandbox
-//!            └── telemetry, metrics, admin                         └── apply
+//! cli::args ── run ── clusters ── watches ── cache ── queue ── worker ──┬── planner, sandbox
+//!            └── metrics, admin                                    └── apply
 //! ```
 //!
-//! - [`args`] is the only reader of flags and environment; all else gets typed options.
 //! - [`clusters`] keeps the set of clusters as the kubeconfigs name them, [`watches`] decides what is watched in each.
 //! - [`cache`] has everything that is known, and is the only one to answer what an object's snapshot is.
 //! - [`worker`] reconciles one key after the other, [`apply`] writes what a plan names.
-//! - [`plugins`] loads components and decides which of them serves, [`plugin_command`] helps those who write them.
-//! - [`migrate_command`] and [`cluster_command`] bring people's commands to migrations and clusters.
-//! - [`admin`] answers probes, [`metrics`] and [`telemetry`] report.
+//! - [`plugins`] loads components and decides which of them serves.
+//! - [`admin`] answers probes, [`metrics`] report.
 //!
 //! What is deliberately absent: retries (a write that failed is reconciled again by its key), and decisions about orders.
 
 pub mod admin;
 pub mod apply;
-pub mod args;
 pub mod cache;
-pub mod cluster_command;
 pub mod clusters;
-pub mod crds;
 pub mod descriptors;
 mod httpd;
 pub mod identity;
 pub mod metrics;
-pub mod migrate_command;
-pub mod plugin_command;
 pub mod plugins;
-pub mod quantity;
 pub mod queue;
 pub mod report;
 pub mod run;
-pub mod telemetry;
 pub mod watches;
 pub mod worker;
 
 #[cfg(test)]
 mod testing;
 
+use resource_broker_cli::{args, plugin, quantity};
 use resource_broker_kube_io::{discovery, fingerprint, kubeconfig, lease, resource, transport, watch};
 use resource_broker_planner as planner;

@@ -2,9 +2,10 @@
 
 use std::{env, io::Write, process::ExitCode};
 
-use resource_broker::{
+use resource_broker::{descriptors, run};
+use resource_broker_cli::{
     args::{self, Environment, Invocation},
-    cluster_command, crds, descriptors, migrate_command, plugin_command, run, telemetry,
+    cluster, crds, migrate, plugin, telemetry,
 };
 
 /// The exit code for a command line that cannot be followed.
@@ -25,9 +26,9 @@ fn main() -> ExitCode {
             eprintln!("resource-broker crds: {error:#}");
             ExitCode::FAILURE
         }),
-        Ok(Invocation::Plugin(args)) => plugin_command::run(&args),
-        Ok(Invocation::Migrate(args, access)) => migrate_command::run(&args, &access),
-        Ok(Invocation::Cluster(args, access)) => cluster_command::run(&args, &access),
+        Ok(Invocation::Plugin(args)) => plugin::run(&args),
+        Ok(Invocation::Migrate(args, access)) => migrate::run(&args, &access),
+        Ok(Invocation::Cluster(args, access)) => cluster::run(&args, &access),
         Ok(Invocation::Run(options)) => serve(*options),
     }
 }

@@ -19,13 +19,13 @@ use crate::{
     admin::{self, Check, Checks},
     apply::Apply,
     args::Options,
-    cache::{Cache, Scope, What},
+    cache::{Cache, Compute, Scope, What},
     clusters::{self, ClusterEvent, ClusterSet, POLL, Register, Settings},
     descriptors, identity,
     lease::Leadership,
     metrics::Metrics,
     planner::placement::core_kinds,
-    plugin_command,
+    plugin,
     plugins::{self, Board, Controller},
     queue::Queue,
     report::Reporter,
@@ -45,14 +45,14 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let metrics = Metrics::new();
-    let config = SandboxConfig { probe: plugin_command::probe(), ..SandboxConfig::default() };
+    let config = SandboxConfig { probe: plugin::probe(), ..SandboxConfig::default() };
     let component_bytes = config.component_bytes;
     let sandbox = tokio::task::spawn_blocking(|| Sandbox::new(config));
     let scope = Scope {
         kinds: gvks(&options.watch_kinds),
         related: gvks(&options.related_kinds),
         namespace: options.namespace.clone(),
-        compute: options.compute,
+        compute: Compute { cluster: options.compute.cluster, namespace: options.compute.namespace },
         limits: options.limits,
         most_of_a_kind: options.most_of_a_kind,
     };

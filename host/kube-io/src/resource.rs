@@ -42,6 +42,12 @@ impl Resource {
         Self { gvk, plural: plural.into(), namespaced: true, shape: Shape::default() }
     }
 
+    /// The kind of a typed object, in a namespace.
+    pub fn of<K: kube::Resource<DynamicType = ()>>() -> Self {
+        let gvk = Gvk::new(&K::group(&()), &K::version(&()), &K::kind(&()));
+        Self::known(gvk, &K::plural(&()))
+    }
+
     /// The path of the whole collection, in all namespaces.
     pub fn all(&self) -> String {
         format!("{}/{}", group_version_path(&self.gvk), self.plural)

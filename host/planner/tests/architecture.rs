@@ -12,13 +12,14 @@ const API: &str = "resource-broker-api";
 const KUBE_IO: &str = "resource-broker-kube-io";
 const PLANNER: &str = "resource-broker-planner";
 const SANDBOX: &str = "resource-broker-sandbox";
+const CLI: &str = "resource-broker-cli";
 const HOST: &str = "resource-broker";
 const SDK: &str = "resource-broker-sdk";
 const CASES: &str = "resource-broker-plugin-cases";
 const TYPES: &str = "resource-broker-plugin-types";
 
 /// What each crate may use of the workspace's own. A new crate needs a line here; what is under `tests` may use any.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     (API, &[]),
     (TYPES, &[]),
     (KUBE_IO, &[API]),
@@ -26,7 +27,8 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     (SANDBOX, &[TYPES]),
     (CASES, &[TYPES]),
     (SDK, &[CASES, TYPES]),
-    (HOST, &[API, KUBE_IO, PLANNER, SANDBOX, CASES, TYPES]),
+    (CLI, &[API, KUBE_IO, PLANNER, SANDBOX, CASES, TYPES]),
+    (HOST, &[API, CLI, KUBE_IO, PLANNER, SANDBOX, TYPES]),
 ];
 
 /// What a crate must not use of others': it would let in what the crate is there to keep out.

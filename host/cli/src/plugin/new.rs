@@ -9,7 +9,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use super::manifest::RoleArg;
-use super::{output, usage};
+use super::usage;
+use crate::output;
 
 /// The SDK's files, by their paths in a project's `sdk` folder.
 const SDK: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
@@ -323,7 +324,7 @@ mod tests {
             check_name(name).unwrap();
         }
         for name in ["", "-a", "a-", "1a", "My", "a_b", "a.b", "test", "match", "serde", &"a".repeat(64)] {
-            assert!(check_name(name).unwrap_err().is::<crate::plugin_command::Usage>(), "{name}");
+            assert!(check_name(name).unwrap_err().is::<crate::plugin::Usage>(), "{name}");
         }
         assert_eq!(type_name("my-db2-plugin"), "MyDb2Plugin");
     }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 
 fn embed() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name: &str| env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
-    let root = variable("CARGO_MANIFEST_DIR")?.join("..").canonicalize()?;
+    let root = variable("CARGO_MANIFEST_DIR")?.join("../..").canonicalize()?;
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
     let mut files = BTreeSet::new();

@@ -4,7 +4,6 @@
 //! `-flag` or `-flag=false`. They are brought into clap's form first. Whatever is wrong is one line that says what, and how
 //! to mend it.
 
-mod durations;
 mod flags;
 mod go;
 mod kinds;
@@ -24,30 +23,26 @@ use kube::core::GroupVersionKind;
 use resource_broker_api::names::{ClusterName, Gvk, Role};
 
 use self::{
-    durations::duration,
     flags::{Raw, RawCommand, RawFlags},
     go::{explain, normalise, one_line},
-    kinds::{is_dns_label, kinds},
+    kinds::kinds,
     sources::{access, check_sources, sources},
 };
 use crate::{
-    admin::Bind,
-    cache::Compute,
-    cluster_command::ClusterArgs,
+    bind::Bind,
+    cluster::ClusterArgs,
     crds::CrdsArgs,
     kubeconfig::{Access, Place, Proxy, Reader, Source},
-    migrate_command::MigrateArgs,
+    migrate::MigrateArgs,
     planner::{model::snapshot::Limits, placement::core_kinds},
-    plugin_command::PluginArgs,
+    plugin::PluginArgs,
     quantity,
     telemetry::{Encoder, Level, LogOptions},
+    values,
 };
 
 /// Where a pod finds its namespace.
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-
-/// The longest name of an object, in bytes.
-const MAX_NAME: usize = 253;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -99,6 +94,15 @@ pub struct Options {
     pub health_bind: Bind,
     /// What is logged, and how.
     pub log: LogOptions,
+}
+
+/// Where migrations' stages run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compute {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The namespace there.
+    pub namespace: String,
 }
 
 /// Something on the command line that cannot be followed, in one line.
@@ -258,7 +262,7 @@ fn refuse(watch_kinds: &[GroupVersionKind]) -> Result<()> {
 }
 
 fn namespace(flag: &str, given: &str) -> Result<String> {
-    if is_dns_label(given) {
+    if values::is_dns_label(given) {
         return Ok(given.to_owned());
     }
     usage(format!("{flag}={given}: not a namespace's name, which has small letters, digits and dashes"))
@@ -292,31 +296,17 @@ fn count(flag: &str, text: &str) -> Result<usize> {
     }
 }
 
+/// Reads the duration of a flag.
+fn duration(flag: &str, text: &str) -> Result<Duration> {
+    values::duration(text).map_err(|what| UsageError(format!("{flag}={text}: {what}")))
+}
+
 fn size(flag: &str, text: &str) -> Result<usize> {
     match quantity::bytes(text) {
         Some(size) if size >= LEAST_OF_A_KIND => Ok(size),
         Some(_) => usage(format!("{flag}={text}: at least {} MiB", LEAST_OF_A_KIND >> 20)),
         None => usage(format!("{flag}={text}: not a size, as 512Mi")),
     }
-}
-
-/// Reads a duration as Go writes it; says what is wrong with one that cannot be read.
-pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    durations::parse(text)
-}
-
-/// Whether an object can have this name.
-pub(crate) fn is_name(text: &str) -> bool {
-    let is_part = |part: &str| {
-        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !part.is_empty() && part.chars().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
-    };
-    text.len() <= MAX_NAME && text.split('.').all(is_part)
-}
-
-/// Whether a namespace can have this name.
-pub(crate) fn is_namespace(text: &str) -> bool {
-    is_dns_label(text)
 }
 
 /// The values that Go's flags take for a switch.

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::{
     Common,
     order::{Order, Progress, state_of},
-    server::Server,
 };
-use crate::plugin_command::output::print;
+use crate::coordination::Server;
+use crate::output::print;
 
 /// How often the Migration is looked at while an order is waited for.
 const POLL: Duration = Duration::from_millis(500);

@@ -1,23 +1,16 @@
-//! The way of a command to the coordination cluster's Migrations, and what is said where it does not lead there.
+//! Reads and writes Migrations, and names those that may have been meant.
 
-use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet};
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use http::{Request, StatusCode};
-use resource_broker_api::{
-    broker::{Assignment, Migration},
-    names::{ClusterName, Role},
-};
-use serde::{Deserialize, de::DeserializeOwned};
+use anyhow::{Result, anyhow, bail};
+use resource_broker_api::broker::{Assignment, Migration};
 use serde_json::json;
 
 use super::order::{Order, state_of};
 use crate::{
-    cache::own,
-    kubeconfig::Access,
-    metrics::Metrics,
+    coordination::{Server, parse},
     resource::{Patch, Resource},
-    transport::{Cluster, Limits, Reply, RequestError},
+    transport::RequestError,
 };
 
 /// How often an order is given anew where the Migration changes at the same time.
@@ -25,40 +18,10 @@ const TRIES: usize = 5;
 /// How many Migrations are named where the one that is meant is not there.
 const NAMED: usize = 10;
 
-/// The Migrations of one namespace of the coordination cluster.
-pub(crate) struct Server {
-    cluster: Arc<Cluster>,
-    namespace: String,
-    /// The API server as people know it: its URL, and where that is from.
-    at: String,
-    from: String,
-}
-
-#[derive(Deserialize)]
-struct List<T> {
-    items: Vec<T>,
-}
-
 impl Server {
-    /// The cluster that is reached by `access`; its context's namespace, if none is given.
-    pub(crate) async fn connect(access: &Access, namespace: Option<&str>) -> Result<Self> {
-        let namespace = namespace.unwrap_or(&access.config.default_namespace).to_owned();
-        let (at, from) = (access.server(), access.place.to_string());
-        let name = ClusterName::new(Role::Coordination, "coord");
-        let cluster = Cluster::connect(name, (*access.config).clone(), Metrics::new())
-            .await
-            .with_context(|| format!("coordination kubeconfig {from}"))?;
-        Ok(Self { cluster, namespace, at, from })
-    }
-
-    /// The namespace that is looked at.
-    pub(crate) fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
     /// A Migration as it is now; `None` where it is not there.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Migration>> {
-        match self.cluster.request(own::migrations().get(Some(&self.namespace), name)?).await {
+        match self.send(Resource::of::<Migration>().get(Some(self.namespace()), name)?).await {
             Ok(reply) => parse(&reply).map(Some),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(self.explain(&error)),
@@ -67,37 +30,21 @@ impl Server {
 
     /// The Migrations of the namespace, or of all.
     pub(super) async fn migrations(&self, everywhere: bool) -> Result<Vec<Migration>> {
-        self.list(&own::migrations(), everywhere).await.map_err(|error| match error.downcast_ref::<RequestError>() {
-            Some(error) if error.is_not_found() => anyhow!(
-                "{} has no Migrations: is it the coordination cluster? --kubeconfig and --context name another",
-                self.at
-            ),
-            Some(error) => self.explain(error),
-            None => error,
+        self.list(&Resource::of::<Migration>(), everywhere).await.map_err(|error| {
+            match error.downcast_ref::<RequestError>() {
+                Some(error) if error.is_not_found() => anyhow!(
+                    "{} has no Migrations: is it the coordination cluster? --kubeconfig and --context name another",
+                    self.at()
+                ),
+                Some(error) => self.explain(error),
+                None => error,
+            }
         })
     }
 
     /// The Assignments of the namespace, or of all; none where they cannot be read, since they only add to what is shown.
     pub(super) async fn assignments(&self, everywhere: bool) -> Vec<Assignment> {
-        self.list(&own::records(), everywhere).await.unwrap_or_default()
-    }
-
-    /// The API server's URL.
-    pub(crate) fn at(&self) -> &str {
-        &self.at
-    }
-
-    /// Sends a request.
-    pub(crate) async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, RequestError> {
-        self.cluster.request(request).await
-    }
-
-    /// All objects of a kind in the namespace, or in all.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, of: &Resource, everywhere: bool) -> Result<Vec<T>> {
-        let path = of.collection((!everywhere).then_some(&self.namespace));
-        let request = Request::get(path).header(http::header::ACCEPT, "application/json").body(Vec::new())?;
-        let reply = self.cluster.request_within(request, Limits::PAGE).await?;
-        Ok(parse::<List<T>>(&reply)?.items)
+        self.list(&Resource::of::<Assignment>(), everywhere).await.unwrap_or_default()
     }
 
     /// Gives an order, where it makes sense; the Migration and the order as it was given.
@@ -110,8 +57,8 @@ impl Server {
                 "uid": migration.metadata.uid, "resourceVersion": migration.metadata.resource_version,
                 "annotations": {annotation: value},
             }});
-            let request = own::migrations().patch(Some(&self.namespace), name, "", Patch::Merge, &change)?;
-            match self.cluster.request(request).await {
+            let request = Resource::of::<Migration>().patch(Some(self.namespace()), name, "", Patch::Merge, &change)?;
+            match self.send(request).await {
                 Ok(reply) => return Ok((parse(&reply)?, given)),
                 // It has changed since: what makes sense is decided anew.
                 Err(error) if error.is_conflict() => {}
@@ -124,7 +71,7 @@ impl Server {
 
     /// Says which Migrations there are, those with a name like this one first.
     async fn not_found(&self, name: &str) -> anyhow::Error {
-        let missing = format!("there is no Migration {name} in namespace {}", self.namespace);
+        let missing = format!("there is no Migration {name} in namespace {}", self.namespace());
         let here = match self.migrations(false).await {
             Ok(here) => here,
             Err(error) => return error,
@@ -145,38 +92,6 @@ impl Server {
         }
         let others: Vec<String> = others.into_iter().collect();
         anyhow!("{missing}, nor any other; there are some in {}: give -n NAMESPACE", others.join(", "))
-    }
-
-    /// What people are told of a request that brought no good answer.
-    pub(crate) fn explain(&self, error: &RequestError) -> anyhow::Error {
-        let Self { at, from, .. } = self;
-        let silent = |cause: &str| {
-            anyhow!(
-                "{at} (kubeconfig {from}) does not answer: {cause}; check that it is up and can be reached, or name another with \
-                 --kubeconfig or --context"
-            )
-        };
-        match error {
-            RequestError::Network { cause, .. } | RequestError::Down { cause, .. } => silent(cause),
-            RequestError::Timeout { after, .. } => silent(&format!("nothing came within {} s", after.as_secs())),
-            RequestError::Api { code: StatusCode::UNAUTHORIZED, .. } => anyhow!(
-                "{at} does not know the credentials in kubeconfig {from} (401): log in anew, or name another with --kubeconfig or \
-                 --context"
-            ),
-            RequestError::Api { code: StatusCode::FORBIDDEN, message, .. } => {
-                anyhow!("{at} does not allow it: {message}; ask who runs that cluster for the right to do this")
-            }
-            RequestError::Api { code, reason, message, .. } => {
-                let colon = if message.is_empty() { "" } else { ": " };
-                anyhow!("{at} answers {} {reason}{colon}{message}", code.as_u16())
-            }
-            RequestError::TooLarge { .. }
-            | RequestError::Slow { .. }
-            | RequestError::Throttled { .. }
-            | RequestError::Unproven { .. } => {
-                anyhow!("{at}: {error}")
-            }
-        }
     }
 }
 
@@ -200,10 +115,6 @@ fn likeness(one: &str, other: &str) -> (bool, usize) {
     let begin = alike(&mut one.chars().zip(other.chars()));
     let end = alike(&mut one.chars().rev().zip(other.chars().rev()));
     (one.contains(other) || other.contains(one), begin + end)
-}
-
-fn parse<T: DeserializeOwned>(reply: &Reply) -> Result<T> {
-    serde_json::from_slice(&reply.body).context("the API server's answer cannot be read")
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@ use clap::Arg;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{kubeconfig::Place, testing::kubeconfig};
+use resource_broker_kube_io::testing::kubeconfig;
+
+use crate::kubeconfig::Place;
 
 /// A folder with kubeconfigs, and the flags that every run needs.
 struct Given {

@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::component::{self, ComponentArgs, Opened};
-use super::output::{self, Format, Progress, count, size, time};
 use super::{input, run::offers};
+use crate::output::{self, Format, Progress, count, size, time};
 
 /// How many offers an object is judged against.
 const OFFERS: [usize; 4] = [1, 10, 100, 1000];

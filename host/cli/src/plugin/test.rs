@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::component::{self, ComponentArgs, Opened};
 use super::executor::SandboxExecutor;
-use super::output::{self, Format, time};
+use crate::output::{self, Format, time};
 
 /// Runs case files through a component, by the limits that it has in the broker. A case is a YAML document: what is asked
 /// (an object and offers, a copy, a migration) and what is expected; the same cases run natively with the SDK's `testing`.

@@ -18,12 +18,9 @@ use serde::Serialize;
 use super::{
     ListArgs,
     order::{said_of, state_of},
-    server::Server,
 };
-use crate::plugin_command::output::{Format, print};
-
-/// What is shown of a long text in a table of the usual width, in characters.
-const CLIPPED: usize = 60;
+use crate::coordination::Server;
+use crate::output::{Format, age, clipped, print};
 
 /// The form of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,22 +172,6 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
-}
-
-pub(crate) fn clipped(text: &str) -> String {
-    if text.chars().count() <= CLIPPED {
-        return text.to_owned();
-    }
-    let short: String = text.chars().take(CLIPPED - 1).collect();
-    format!("{}…", short.trim_end())
-}
-
-/// How old something is, in its largest unit: `42s`, `5m`, `3h`, `2d`.
-pub(crate) fn age(now: Timestamp, created: Timestamp) -> String {
-    let seconds = now.duration_since(created).as_secs().max(0);
-    let (unit, name) =
-        [(86_400, "d"), (3_600, "h"), (60, "m")].into_iter().find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));
-    format!("{}{name}", seconds / unit)
 }
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_files_of_this_repository_are_current() {
-        assert!(is_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds")), "run `make codegen`");
+        assert!(is_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds")), "run `make codegen`");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use resource_broker_sandbox::{LimitsRequest, Plugin, Sandbox, SandboxConfig, Sou
 use serde_json::Value;
 
 use super::input::{self, Document};
-use super::output::Progress;
+use crate::output::Progress;
 
 /// A component and what it is loaded with.
 #[derive(Args, Clone, Debug)]

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::component::{self, ComponentArgs};
 use super::input;
-use super::output::{self, Format, Progress, size, table, time};
 use super::packing::{self, Compress};
+use crate::output::{self, Format, Progress, size, table, time};
 
 /// Loads a component as the broker does, and says what it is: roles, interface version, imports, size, compile time,
 /// description, and the schema of its settings. Exit code 1, and the exact reason, if it could not be loaded.

@@ -19,7 +19,7 @@ const MARKS: [char; 5] = ['\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ff
 ///
 /// # Errors
 /// If it is nothing that YAML has.
-pub(super) fn to_string(value: &impl Serialize) -> Result<String, serde_yaml::Error> {
+pub(crate) fn to_string(value: &impl Serialize) -> Result<String, serde_yaml::Error> {
     let mut yaml = String::new();
     write_block(&serde_yaml::to_value(value)?, 0, &mut yaml);
     Ok(yaml)

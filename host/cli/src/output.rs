@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
-use super::yaml;
+use crate::yaml;
+
+/// What is shown of a long text in a table of the usual width, in characters.
+const CLIPPED: usize = 60;
 
 /// The form of a report for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,7 +44,7 @@ pub(crate) fn print(report: &impl Report, format: Option<Format>) -> Result<()> 
 }
 
 /// Writes text to standard output.
-pub(super) fn write(text: &str) -> Result<()> {
+pub(crate) fn write(text: &str) -> Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -49,10 +53,10 @@ pub(super) fn write(text: &str) -> Result<()> {
 }
 
 /// A line on a terminal that says what takes its time, until it is dropped. Elsewhere it says nothing.
-pub(super) struct Progress(bool);
+pub(crate) struct Progress(bool);
 
 impl Progress {
-    pub(super) fn new(what: &str) -> Self {
+    pub(crate) fn new(what: &str) -> Self {
         let is_terminal = io::stderr().is_terminal();
         if is_terminal {
             eprint!("{what} …");
@@ -70,7 +74,7 @@ impl Drop for Progress {
 }
 
 /// Lines of a label and a value, the values below each other. A value of several lines keeps their indentation.
-pub(super) fn table(f: &mut fmt::Formatter<'_>, rows: &[(&str, String)]) -> fmt::Result {
+pub(crate) fn table(f: &mut fmt::Formatter<'_>, rows: &[(&str, String)]) -> fmt::Result {
     let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
     for (label, value) in rows {
         let mut lines = value.lines();
@@ -83,7 +87,7 @@ pub(super) fn table(f: &mut fmt::Formatter<'_>, rows: &[(&str, String)]) -> fmt:
 }
 
 /// A size for people: `122.4 KiB`.
-pub(super) fn size(bytes: usize) -> String {
+pub(crate) fn size(bytes: usize) -> String {
     for (unit, name) in [(1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit {
             return format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit);
@@ -93,7 +97,7 @@ pub(super) fn size(bytes: usize) -> String {
 }
 
 /// A time for people: `143.2 µs`, `17.0 ms`, `1.2 s`.
-pub(super) fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let nanos = time.as_nanos();
     let (unit, name) =
         [(1_000_000_000, "s"), (1_000_000, "ms")].into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1_000, "µs"));
@@ -101,7 +105,7 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 /// A whole number with its thousands apart: `12,345`.
-pub(super) fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -111,6 +115,23 @@ pub(super) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A text that is cut to what a table of the usual width shows.
+pub(crate) fn clipped(text: &str) -> String {
+    if text.chars().count() <= CLIPPED {
+        return text.to_owned();
+    }
+    let short: String = text.chars().take(CLIPPED - 1).collect();
+    format!("{}…", short.trim_end())
+}
+
+/// How old something is, in its largest unit: `42s`, `5m`, `3h`, `2d`.
+pub(crate) fn age(now: Timestamp, created: Timestamp) -> String {
+    let seconds = now.duration_since(created).as_secs().max(0);
+    let (unit, name) =
+        [(86_400, "d"), (3_600, "h"), (60, "m")].into_iter().find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));
+    format!("{}{name}", seconds / unit)
 }
 
 #[cfg(test)]

@@ -12,10 +12,7 @@ use resource_broker_api::{broker::BrokerCluster, conditions::ATTACHED};
 use serde::Serialize;
 
 use super::ListArgs;
-use crate::{
-    migrate_command::{age, clipped},
-    plugin_command::output::{Format, print},
-};
+use crate::output::{Format, age, clipped, print};
 
 /// The form of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

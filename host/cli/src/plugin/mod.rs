@@ -1,8 +1,7 @@
 //! `resource-broker plugin`: what the author of a plugin does on a laptop, without a cluster.
 //!
-//! Each subcommand is a file. They share how a component is opened ([`component`]), how objects are read ([`input`]), how
-//! a component is packed into ConfigMaps ([`packing`]), and how answers are printed ([`output`] and
-//! [`yaml`]).
+//! Each subcommand is a file. They share how a component is opened ([`component`]), how objects are read ([`input`]) and how
+//! a component is packed into ConfigMaps ([`packing`]).
 
 mod bench;
 mod build;
@@ -13,12 +12,10 @@ mod executor;
 mod input;
 mod manifest;
 mod new;
-pub(crate) mod output;
 mod packing;
 mod run;
 mod sections;
 mod test;
-mod yaml;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;

@@ -1,19 +1,15 @@
-//! Durations as Go writes them: `10s`, `1h30m`, `1.5h`, `300ms`, `0`.
+//! Values that people write in flags: durations as Go writes them (`10s`, `1h30m`, `1.5h`, `300ms`, `0`), and names.
 
 use std::time::Duration;
 
-use super::{Result, UsageError};
+/// The longest name of an object, in bytes.
+const MAX_NAME: usize = 253;
 
 /// The longest that may be given: years, so that sums with the clock cannot overflow.
 const LONGEST: f64 = 100.0 * 365.0 * 24.0 * 3600.0;
 
-/// Reads the duration of a flag.
-pub(super) fn duration(flag: &str, text: &str) -> Result<Duration> {
-    parse(text).map_err(|what| UsageError(format!("{flag}={text}: {what}")))
-}
-
 /// Reads a duration, and says what is wrong with one that cannot be read.
-pub(crate) fn parse(text: &str) -> std::result::Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const FORM: &str = "write it as 10s, 1m30s or 24h";
     if text.starts_with('-') {
         return Err(format!("a time cannot be negative; {FORM}"));
@@ -51,6 +47,31 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("not a time; {FORM}"))
 }
 
+/// Whether an object can have this name.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is_part = |part: &str| {
+        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    text.len() <= MAX_NAME && text.split('.').all(is_part)
+}
+
+/// Whether a namespace can have this name.
+pub(crate) fn is_namespace(text: &str) -> bool {
+    is_dns_label(text)
+}
+
+/// Whether an API group can have this name.
+pub(crate) fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+/// Whether a text is a DNS label.
+pub(crate) fn is_dns_label(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.len() <= 63 && text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,7 +87,7 @@ mod tests {
             ("+2s", 2000),
             (".5s", 500),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
 
@@ -81,7 +102,7 @@ mod tests {
             ("1.2.3s", "not a time"),
             ("10000000h", "hundred years"),
         ] {
-            let error = parse(text).unwrap_err();
+            let error = duration(text).unwrap_err();
             assert!(error.contains(what), "{text}: {error}");
         }
     }

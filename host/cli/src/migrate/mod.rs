@@ -1,13 +1,13 @@
 //! `resource-broker migrate`: what a person looks at and orders of migrations.
 //!
 //! An order is an annotation on the Migration; the broker carries it out. Whether it makes sense is decided in [`order`]
-//! before anything is written, [`give`] gives it and waits for it, [`list`] shows what there is. [`server`] is the way to the
-//! coordination cluster.
+//! before anything is written, [`give`] gives it and waits for it, [`list`] shows what there is. [`server`] reads and
+//! writes Migrations.
 
 mod give;
 mod list;
 mod order;
-pub(crate) mod server;
+mod server;
 
 use std::{
     io::{self, Write as _},
@@ -18,12 +18,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-pub(crate) use self::list::{age, clipped};
-use self::{order::Order, server::Server};
+use self::order::Order;
 use crate::{
-    args::{is_name, is_namespace},
+    coordination::{Server, Where},
     kubeconfig::Access,
-    plugin_command::output::Format,
+    output::Format,
+    values::is_name,
 };
 
 /// Everything below `resource-broker migrate`.
@@ -58,20 +58,6 @@ enum MigrateCommand {
     },
 }
 
-/// Which cluster and which namespace.
-#[derive(Args, Clone, Debug)]
-pub struct Where {
-    /// The broker's namespace in the coordination cluster [default: the context's]
-    #[arg(long, short, value_name = "NAMESPACE", value_parser = namespace)]
-    pub namespace: Option<String>,
-    /// The coordination cluster's kubeconfig [default: KUBECONFIG, then ~/.kube/config, then the pod's service account]
-    #[arg(long, visible_alias = "coordination-kubeconfig", value_name = "PATH")]
-    pub kubeconfig: Option<String>,
-    /// The kubeconfig's context [default: the current one]
-    #[arg(long, value_name = "CONTEXT")]
-    pub context: Option<String>,
-}
-
 #[derive(Args, Clone, Debug)]
 struct ListArgs {
     #[command(flatten)]
@@ -98,7 +84,7 @@ struct Common {
     #[arg(long)]
     wait: bool,
     /// How long to wait at most, as 90s or 5m
-    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = crate::args::parse_duration)]
+    #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = crate::values::duration)]
     #[arg(requires = "wait")]
     timeout: Duration,
 }
@@ -117,11 +103,6 @@ fn migration(given: &str) -> Result<String, String> {
 
 fn is_migration(kind: &str) -> bool {
     ["migration", "migrations", "mig"].iter().any(|it| kind.eq_ignore_ascii_case(it))
-}
-
-fn namespace(given: &str) -> Result<String, String> {
-    let what = "it is not a namespace's name, which has small letters, digits and dashes";
-    is_namespace(given).then(|| given.to_owned()).ok_or_else(|| what.into())
 }
 
 impl MigrateArgs {

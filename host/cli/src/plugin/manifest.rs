@@ -16,9 +16,10 @@ use serde_json::{Map, Value, json};
 
 use super::component::{self, ComponentArgs, Opened};
 use super::input;
-use super::output::{self, Format};
 use super::packing::{self, Compress, Packed};
-use super::{usage, yaml};
+use super::usage;
+use crate::output::{self, Format};
+use crate::yaml;
 
 /// The longest name of a Plugin: its ConfigMaps are called `NAME-component-NN`, and a label holds the name.
 const MAX_NAME: usize = 63;
@@ -281,7 +282,7 @@ mod tests {
         assert!(name("db-1".to_owned()).is_ok() && name("a".repeat(63)).is_ok());
         for wrong in ["", "-a", "a-", "A", "a.b", &"a".repeat(64)] {
             let error = name(wrong.to_owned()).unwrap_err();
-            assert!(error.is::<crate::plugin_command::Usage>() && error.to_string().contains("--name"), "{wrong}");
+            assert!(error.is::<crate::plugin::Usage>() && error.to_string().contains("--name"), "{wrong}");
         }
     }
 }

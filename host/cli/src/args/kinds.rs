@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use kube::core::GroupVersionKind;
 
 use super::{Result, UsageError, usage};
+use crate::values::{is_dns_label, is_dns_name};
 
 pub(super) fn kinds(flag: &str, given: &[String]) -> Result<Vec<GroupVersionKind>> {
     let mut seen = HashSet::new();
@@ -42,13 +43,4 @@ fn kind(text: &str) -> std::result::Result<GroupVersionKind, String> {
 /// `v1`, `v2beta3`, and whatever else may stand in a CRD: a DNS label that begins with a letter.
 fn is_version(text: &str) -> bool {
     is_dns_label(text) && text.starts_with('v') && text[1..].starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_dns_label)
-}
-
-pub(super) fn is_dns_label(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty() && text.len() <= 63 && text.chars().all(fits) && !text.starts_with('-') && !text.ends_with('-')
 }

@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 
 use super::component::{self, ComponentArgs, Opened};
 use super::input::{self, Document};
-use super::output::{self, Format, size, table, time};
-use super::{usage, yaml};
+use super::usage;
+use crate::output::{self, Format, size, table, time};
+use crate::yaml;
 
 /// Asks a component one question, by the limits that it has in the broker, and prints the answer, its time, its memory
 /// and what the component logged. Which question depends on the files given:

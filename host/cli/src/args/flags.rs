@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{cluster_command::ClusterArgs, crds::CrdsArgs, migrate_command::MigrateArgs, plugin_command::PluginArgs};
+use crate::{cluster::ClusterArgs, crds::CrdsArgs, migrate::MigrateArgs, plugin::PluginArgs};
 
 // The doc comments below are what `--help` prints.
 /// Routes objects of Kubernetes-style APIs to the providers that accept them, and brings status and Secrets back.

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::check::{self, Checked};
 use super::component::ComponentArgs;
-use super::{output, sections};
+use super::sections;
+use crate::output;
 
 const TARGET: &str = "wasm32-wasip2";
 /// What makes a component small; a component of this many bytes was most likely built without it.

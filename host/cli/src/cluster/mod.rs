@@ -23,11 +23,10 @@ use serde_json::json;
 
 use self::order::{Known, Order, Step};
 use crate::{
-    cache::own,
+    coordination::{Server, Where},
     kubeconfig::Access,
-    migrate_command::{Where, server::Server},
-    plugin_command::output::{Format, print},
-    resource::Patch,
+    output::{Format, print},
+    resource::{Patch, Resource},
     transport::RequestError,
 };
 
@@ -197,7 +196,7 @@ pub fn run(args: &ClusterArgs, access: &Access) -> ExitCode {
 
 /// All `BrokerCluster`s of the namespace.
 async fn clusters(server: &Server) -> Result<Vec<BrokerCluster>> {
-    server.list(&own::clusters(), false).await.map_err(|error| match error.downcast_ref::<RequestError>() {
+    server.list(&Resource::of::<BrokerCluster>(), false).await.map_err(|error| match error.downcast_ref::<RequestError>() {
         Some(error) if error.is_not_found() => anyhow!(
             "{} has no BrokerClusters: is it the coordination cluster, with the CRDs of this version (resource-broker crds)? \
              --kubeconfig and --context name another",
@@ -210,12 +209,12 @@ async fn clusters(server: &Server) -> Result<Vec<BrokerCluster>> {
 
 /// Decides `order` about the cluster `name`.
 async fn give(server: &Server, name: &ClusterName, order: &Order, output: Option<Format>) -> Result<()> {
-    let resource = own::clusters();
+    let resource = Resource::of::<BrokerCluster>();
     let namespace = Some(server.namespace());
     for _ in 0..TRIES {
         let all = clusters(server).await?;
         // They cannot be left out: what they say of a cluster follows the decision.
-        let records: Vec<Assignment> = match server.list(&own::records(), false).await {
+        let records: Vec<Assignment> = match server.list(&Resource::of::<Assignment>(), false).await {
             Ok(records) => records,
             Err(error) => match error.downcast_ref::<RequestError>() {
                 Some(error) => return Err(server.explain(error).context("Assignments cannot be read")),
