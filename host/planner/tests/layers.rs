@@ -1,4 +1,5 @@
-//! Which of the planner's files may import which: the folders are layers, and no files import each other in a circle.
+//! Which of the planner's files may import which: the folders are layers. In the planner, the sandbox and the command line no
+//! files import each other in a circle.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -123,6 +124,19 @@ fn imports_go_downward_and_in_no_circle() -> io::Result<()> {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let circles = circles(&imports);
     assert!(circles.is_empty(), "these import each other in a circle: {circles:?}");
+    Ok(())
+}
+
+#[test]
+fn sandbox_and_command_line_have_no_circle() -> io::Result<()> {
+    for folder in ["sandbox", "cli"] {
+        let mut found = BTreeMap::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("src"), "", &mut found)?;
+        let imports = imports(&found);
+        assert!(imports.len() > 20, "{folder} has only {} files", imports.len());
+        let circles = circles(&imports);
+        assert!(circles.is_empty(), "in {folder} these import each other in a circle: {circles:?}");
+    }
     Ok(())
 }
 

@@ -4,7 +4,7 @@ pub(crate) mod migration;
 
 use resource_broker_plugin_types::{HIGHEST_SCORE, Verdict, Violation};
 
-use crate::FieldError;
+use crate::error::FieldError;
 use crate::text;
 
 /// The most violations that one verdict may list.

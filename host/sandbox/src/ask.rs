@@ -4,22 +4,22 @@ use resource_broker_plugin_types::{
     CopyContext, Deployed, Manifest, MigrationContext, Offer, Stage, StageOutcome, Verdict,
 };
 
-use crate::call::Call;
+use crate::call::{Call, Question};
+use crate::calls;
 use crate::document::Document;
 use crate::error::CallError;
-use crate::v1;
 
 /// One verdict an offer on `object`.
 pub(crate) fn judge(object: String, offers: Vec<Offer>) -> impl Question<Vec<Verdict>> {
     move |call: &mut Call<'_>| {
         let object = document(call, "the object", object)?;
-        v1::judge(call, object, offers)
+        calls::judge(call, object, offers)
     }
 }
 
 /// Whether the filters of one offer make sense.
 pub(crate) fn validate_filters(filters: Vec<String>) -> impl Question<()> {
-    move |call: &mut Call<'_>| v1::validate_filters(call, &filters)
+    move |call: &mut Call<'_>| calls::validate_filters(call, &filters)
 }
 
 /// The consumer's status.
@@ -31,25 +31,25 @@ pub(crate) fn transform_status(
     move |call: &mut Call<'_>| {
         let copy = document(call, "the copy", copy)?;
         let previous = previous.map(|previous| document(call, "the consumer's object", previous)).transpose()?;
-        v1::transform(call, copy, previous, context)
+        calls::transform(call, copy, previous, context)
     }
 }
 
 /// Whether the plugin takes these settings.
 pub(crate) fn validate_settings(settings: String) -> impl Question<()> {
-    move |call: &mut Call<'_>| v1::validate_settings(call, &settings)
+    move |call: &mut Call<'_>| calls::validate_settings(call, &settings)
 }
 
 /// Whether `spec` of a MigrationConfiguration makes sense.
 pub(crate) fn validate_migration(configuration: String) -> impl Question<()> {
-    move |call: &mut Call<'_>| v1::migration::validate(call, &configuration)
+    move |call: &mut Call<'_>| calls::migration::validate(call, &configuration)
 }
 
 /// The stages of a migration between two copies.
 pub(crate) fn migration_stages(context: MigrationContext, old: String, new: String) -> impl Question<Vec<Stage>> {
     move |call: &mut Call<'_>| {
         let copies = copies(call, old, new)?;
-        v1::migration::stages(call, context, copies)
+        calls::migration::stages(call, context, copies)
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn render_stage(
 ) -> impl Question<Vec<Manifest>> {
     move |call: &mut Call<'_>| {
         let copies = copies(call, old, new)?;
-        v1::migration::render(call, context, copies, &stage)
+        calls::migration::render(call, context, copies, &stage)
     }
 }
 
@@ -76,17 +76,15 @@ pub(crate) fn assess_stage(
 ) -> impl Question<StageOutcome> {
     move |call: &mut Call<'_>| {
         let copies = copies(call, old, new)?;
-        v1::migration::assess(call, context, copies, &stage, deployed)
+        calls::migration::assess(call, context, copies, &stage, deployed)
     }
 }
 
-/// Work for one call, on whichever thread makes it.
-pub(crate) trait Question<R>: FnOnce(&mut Call<'_>) -> Result<R, CallError> + Send + 'static {}
-
-impl<R, F: FnOnce(&mut Call<'_>) -> Result<R, CallError> + Send + 'static> Question<R> for F {}
-
-fn copies(call: &Call<'_>, old: String, new: String) -> Result<v1::migration::Copies, CallError> {
-    Ok(v1::migration::Copies { old: document(call, "the old copy", old)?, new: document(call, "the new copy", new)? })
+fn copies(call: &Call<'_>, old: String, new: String) -> Result<calls::migration::Copies, CallError> {
+    Ok(calls::migration::Copies {
+        old: document(call, "the old copy", old)?,
+        new: document(call, "the new copy", new)?,
+    })
 }
 
 fn document(call: &Call<'_>, what: &str, json: String) -> Result<Document, CallError> {

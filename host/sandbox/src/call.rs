@@ -2,37 +2,21 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Instance, ResourceTable};
+use wasmtime::component::Instance;
 use wasmtime::{Store, Trap};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::I32Exit;
 
 use crate::engine;
 use crate::error::CallError;
-use crate::inert;
-use crate::limits::Limiter;
-use crate::load::Linked;
+use crate::linked::Linked;
 use crate::log::{Log, LogLine};
+use crate::state::State;
 use crate::text;
 
 /// Handles that a guest holds at once, of the host's as of its own.
 const HANDLES: usize = 128;
 /// How much of a failure's text is kept, in characters.
 const MESSAGE: usize = 512;
-
-/// What belongs to one call.
-pub(crate) struct State {
-    wasi: WasiCtx,
-    pub(crate) table: ResourceTable,
-    pub(crate) log: Log,
-    pub(crate) settings: Arc<str>,
-    limiter: Limiter,
-}
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
 
 /// One call of a plugin, before, while and after it is made.
 pub(crate) struct Call<'p> {
@@ -91,10 +75,7 @@ impl<'p> Call<'p> {
         let Linked { name, settings, limits, compiled } = self.linked;
         let new_log = if self.keeps_log { Log::kept } else { Log::new };
         let log = new_log(Arc::clone(name), limits.log_bytes);
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        let wasi = inert::context(&log);
-        let state = State { wasi, table, log, settings: Arc::clone(settings), limiter: Limiter::new(limits) };
+        let state = State::new(log, Arc::clone(settings), limits, HANDLES);
         let mut store = Store::new(compiled.instances.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(engine::ticks(limits.deadline));
@@ -102,6 +83,11 @@ impl<'p> Call<'p> {
         store
     }
 }
+
+/// Work for one call, on whichever thread makes it.
+pub(crate) trait Question<R>: FnOnce(&mut Call<'_>) -> Result<R, CallError> + Send + 'static {}
+
+impl<R, F: FnOnce(&mut Call<'_>) -> Result<R, CallError> + Send + 'static> Question<R> for F {}
 
 /// Tells failures apart. The host's functions do not fail by themselves: what is not known to be otherwise is the guest's fault.
 fn failure(error: &wasmtime::Error, store: &Store<State>, linked: &Linked) -> CallError {

@@ -10,9 +10,10 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::call::State;
 use crate::error::LoadError;
-use crate::{inert, shape, text, v1};
+use crate::interface::{self, Exports};
+use crate::state::State;
+use crate::{inert, shape, text};
 
 /// How every WebAssembly binary begins.
 const MAGIC: &[u8] = b"\0asm";
@@ -26,7 +27,7 @@ const MESSAGE: usize = 1024;
 /// What settings and limits have no part in.
 pub(crate) struct Compiled {
     pub(crate) instances: InstancePre<State>,
-    pub(crate) exports: v1::Exports,
+    pub(crate) exports: Exports,
     pub(crate) digest: String,
     pub(crate) size: usize,
     pub(crate) roles: Vec<Role>,
@@ -38,7 +39,7 @@ pub(crate) struct Compiled {
 pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>, LoadError> {
     let mut linker = Linker::new(engine);
     inert::add_to_linker(&mut linker)
-        .and_then(|()| v1::add_to_linker(&mut linker))
+        .and_then(|()| interface::add_to_linker(&mut linker))
         .map_err(|error| LoadError::Host { reason: format!("{error:#}") })?;
     Ok(linker)
 }
@@ -75,7 +76,7 @@ pub(crate) fn compile(linker: &Linker<State>, bytes: &[u8], digest: String) -> R
     let instances = linker
         .instantiate_pre(&component)
         .map_err(|error| LoadError::Imports { reason: text::clean(&format!("{error:#}"), MESSAGE) })?;
-    let exports = v1::Exports::find(&instances, &roles)?;
+    let exports = Exports::find(&instances, &roles)?;
     Ok(Compiled { instances, exports, digest, size: bytes.len(), roles, imports, time })
 }
 

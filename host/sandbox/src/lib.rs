@@ -8,7 +8,7 @@
 //!    │
 //!    └── Places ── a turn for each API (fair)
 //!          │
-//! Trial ── call ── fresh store ── fresh instance ── v1 bindings, and their conversion
+//! Trial ── call ── fresh store ── fresh instance ── calls ── interface (bindings of wit/)
 //!                  │
 //!                  ├─ Limiter, deadline, handles       what it may use (limits, engine)
 //!                  ├─ Log                              what it says, bounded (log)
@@ -35,6 +35,7 @@ mod answer;
 mod ask;
 mod breaker;
 mod call;
+mod calls;
 mod compile;
 mod document;
 mod engine;
@@ -42,16 +43,18 @@ mod error;
 mod fair;
 mod health;
 mod inert;
+mod interface;
 mod limits;
+mod linked;
 mod load;
 mod log;
 mod probe;
 mod registry;
 mod shape;
 mod standard;
+mod state;
 mod text;
 mod trial;
-mod v1;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -67,18 +70,19 @@ use tokio::sync::Semaphore;
 use tokio::task;
 use wasmtime::component::Linker;
 
-use crate::ask::Question;
-use crate::call::State;
+use crate::call::Question;
 use crate::compile::Cache;
 use crate::fair::Places;
 use crate::health::Subject;
 use crate::registry::{Entry, Registry};
 use crate::standard::Standard;
+use crate::state::State;
 
+pub use crate::calls::Description;
 pub use crate::error::{CallError, Fault, FieldError, LoadError};
 pub use crate::health::Stats;
 pub use crate::limits::{Limits, LimitsRequest};
-pub use crate::load::{Description, Plugin, Source};
+pub use crate::load::{Plugin, Source};
 pub use crate::log::LogLine;
 pub use crate::probe::{Probe, probe};
 pub use crate::trial::{Trial, Trialled};

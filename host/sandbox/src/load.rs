@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use resource_broker_plugin_types::{ApiName, Role};
 
-use crate::ask::Question;
-use crate::call::Call;
+use crate::call::{Call, Question};
+use crate::calls::{self, Description};
 use crate::compile::Compiled;
 use crate::error::{CallError, LoadError};
 use crate::health::{Health, Stats, Subject};
+use crate::interface;
 use crate::limits::{Limits, LimitsRequest};
-use crate::v1;
+use crate::linked::Linked;
 
 /// A component to be loaded.
 #[derive(Clone)]
@@ -38,19 +39,6 @@ impl fmt::Debug for Source {
     }
 }
 
-/// How a plugin introduces itself; a stranger's words, bounded and free of control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// A short name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// One sentence.
-    pub summary: String,
-    /// The JSON Schema of its settings, as it was given; some JSON object or boolean.
-    pub settings_schema: Option<String>,
-}
-
 /// A plugin that is loaded. Clones share it; it is dropped when neither a registry nor a call holds it any more.
 #[derive(Clone)]
 pub struct Plugin(Arc<Loaded>);
@@ -59,25 +47,6 @@ struct Loaded {
     linked: Linked,
     description: Description,
     health: Health,
-}
-
-/// What a call needs.
-#[derive(Clone)]
-pub(crate) struct Linked {
-    pub(crate) name: Arc<str>,
-    pub(crate) settings: Arc<str>,
-    pub(crate) limits: Limits,
-    pub(crate) compiled: Arc<Compiled>,
-}
-
-impl fmt::Debug for Linked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Linked")
-            .field("name", &self.name)
-            .field("digest", &self.compiled.digest)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Plugin {
@@ -128,7 +97,7 @@ impl Plugin {
 
     /// The version of the interface package that it is called by.
     pub fn interface_version(&self) -> &'static str {
-        v1::VERSION
+        interface::VERSION
     }
 
     pub(crate) fn linked(&self) -> &Linked {
@@ -170,10 +139,10 @@ pub(crate) fn load(
     let has_settings = settings.is_some();
     let settings = settings.map_or_else(|| Arc::from("null"), Arc::from);
     let linked = Linked { name: name.into(), settings, limits, compiled };
-    v1::check_functions(&mut Call::new(&linked))?;
-    let description = v1::describe(&mut Call::new(&linked))?;
+    calls::check_functions(&mut Call::new(&linked))?;
+    let description = calls::describe(&mut Call::new(&linked))?;
     if has_settings {
-        v1::validate_settings(&mut Call::new(&linked), &linked.settings).map_err(refusal)?;
+        calls::validate_settings(&mut Call::new(&linked), &linked.settings).map_err(refusal)?;
     }
     Ok(Plugin(Arc::new(Loaded { linked, description, health: Health::default() })))
 }

@@ -6,7 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::error::LoadError;
-use crate::{text, v1};
+use crate::{interface, text};
 
 /// The longest name of an interface that is shown, in characters.
 const NAME: usize = 256;
@@ -20,10 +20,10 @@ pub(crate) fn roles(component: &Component, engine: &Engine) -> Result<Vec<Role>,
             exported.push(interface);
         }
     }
-    if !exported.contains(&v1::PLUGIN) {
-        return Err(LoadError::MissingInterface { interface: format!("{}@{}", v1::PLUGIN, v1::VERSION) });
+    if !exported.contains(&interface::PLUGIN) {
+        return Err(LoadError::MissingInterface { interface: format!("{}@{}", interface::PLUGIN, interface::VERSION) });
     }
-    let has = |role: &Role| exported.iter().any(|name| name.strip_prefix(v1::PACKAGE) == Some(role.name()));
+    let has = |role: &Role| exported.iter().any(|name| name.strip_prefix(interface::PACKAGE) == Some(role.name()));
     let roles: Vec<Role> = Role::ALL.into_iter().filter(has).collect();
     if roles.is_empty() { Err(LoadError::NoRole) } else { Ok(roles) }
 }
@@ -37,7 +37,7 @@ pub(crate) fn imports(component: &Component, engine: &Engine) -> Result<Vec<Stri
         let shown = text::clean(name, NAME);
         let interface = name.split('@').next().unwrap_or(name);
         let given = match ours(name)? {
-            Some(ours) => v1::IMPORTED.contains(&ours),
+            Some(ours) => interface::IMPORTED.contains(&ours),
             None => GIVEN.contains(&interface),
         };
         if !given {
@@ -51,7 +51,7 @@ pub(crate) fn imports(component: &Component, engine: &Engine) -> Result<Vec<Stri
 /// The name without version of an interface of the package, if it is one, and of a version that fits.
 fn ours(name: &str) -> Result<Option<&str>, LoadError> {
     let (interface, found) = name.split_once('@').unwrap_or((name, ""));
-    if !interface.starts_with(v1::PACKAGE) {
+    if !interface.starts_with(interface::PACKAGE) {
         return Ok(None);
     }
     if fits(found) {
@@ -60,13 +60,13 @@ fn ours(name: &str) -> Result<Option<&str>, LoadError> {
     Err(LoadError::Version {
         interface: text::clean(interface, NAME),
         found: text::clean(found, NAME),
-        supported: v1::VERSION.to_owned(),
+        supported: interface::VERSION.to_owned(),
     })
 }
 
 /// Whether an interface of version `found` can stand for the host's: one that differs in its last number can.
 fn fits(found: &str) -> bool {
-    match (Version::parse(found), VersionReq::parse(v1::VERSION)) {
+    match (Version::parse(found), VersionReq::parse(interface::VERSION)) {
         (Ok(found), Ok(supported)) => supported.matches(&found),
         (Err(_), _) | (_, Err(_)) => false,
     }

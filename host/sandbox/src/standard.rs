@@ -6,11 +6,11 @@ use std::thread;
 use resource_broker_plugin_types::Role;
 use wasmtime::component::Linker;
 
-use crate::call::State;
 use crate::compile::{self, Cache};
 use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::load::{self, Plugin};
+use crate::state::State;
 
 /// The component of `plugins/standard`: filters and status.
 const STANDARD: Embedded = Embedded { name: "standard", component: include_bytes!(env!("STANDARD_PLUGIN")) };

@@ -8,10 +8,11 @@ use resource_broker_plugin_types::{
 };
 use tokio::task;
 
-use crate::ask::{self, Question};
-use crate::call::Call;
+use crate::ask;
+use crate::call::{Call, Question};
 use crate::error::CallError;
-use crate::load::{Linked, Plugin};
+use crate::linked::Linked;
+use crate::load::Plugin;
 use crate::log::LogLine;
 
 /// What came of one call.

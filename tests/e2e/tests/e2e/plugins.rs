@@ -119,7 +119,8 @@ async fn of_providers_that_accept_the_one_with_the_highest_score_gets_the_object
     assert_eq!(copies(&other).await?.len(), 6, "what is served stays");
 
     // No such score exists: the answer counts as none, and says so.
-    plugins.behave("probe", &json!({"scores": {first.as_str(): 101}})).await?;
+    plugins.behave("probe", &json!({"scores": {first.as_str(): 101}, "mark": "three"})).await?;
+    until(&orders, &order(0), "the newest settings to count", |it| it.data["status"]["probe"] == "three").await;
     pair.consumer.create(&order(7), &json!({})).await?;
     let refused = until(&orders, &order(7), "the score to be refused", |it| {
         condition(it, "Accepted")["reason"] == reason::PLUGIN_FAILED

@@ -146,8 +146,10 @@ async fn refused_credentials_show_in_the_health() {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_noticed_without_anybody_asking() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A port that is taken, so that no other test listens there, and at which nobody listens.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let config = kube::Config::new(format!("http://127.0.0.1:{port}").parse().unwrap());
     let name = ClusterName::new(Role::Consumer, "gone");
     let cluster = Cluster::connect(name, config, Nobody).await.unwrap();

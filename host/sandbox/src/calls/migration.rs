@@ -6,12 +6,14 @@ use resource_broker_plugin_types::{
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
-use super::{check_size, lacks, lend, malformed, refusal, template};
+use super::{check_size, lacks, lend, malformed, refusal};
 use crate::answer;
-use crate::call::{Call, State};
+use crate::call::Call;
 use crate::document::Document;
 use crate::error::CallError;
-use crate::load::Linked;
+use crate::interface::template;
+use crate::linked::Linked;
+use crate::state::State;
 
 /// The two copies that a migration is between.
 pub(crate) struct Copies {

@@ -1,15 +1,16 @@
-//! The functions that a component has to export, by name and by type.
+//! The types of the functions that a component exports.
 //!
 //! The generated bindings compare them too, but do not say which one differs.
 
 use resource_broker_plugin_types::Role;
 use wasmtime::Store;
-use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, Resource};
+use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower, Resource};
 
-use super::{PACKAGE, VERSION, filter, plugin, status, template, types};
-use crate::call::{Call, State};
+use crate::call::Call;
 use crate::document::Document;
 use crate::error::LoadError;
+use crate::interface::{PACKAGE, VERSION, filter, misfit, plugin, status, template, types};
+use crate::state::State;
 use crate::text;
 
 /// How much of the words about a type is kept, in characters.
@@ -17,29 +18,6 @@ const MESSAGE: usize = 512;
 
 type Answer<T> = (Result<T, types::Error>,);
 type Doc = Resource<Document>;
-
-/// The names of an interface's functions.
-fn names(interface: &str) -> &'static [&'static str] {
-    match interface {
-        "plugin" => &["describe", "validate-settings"],
-        "accept-filter" => &["validate", "judge"],
-        "status-transformer" => &["transform"],
-        "migration-template" => &["validate", "stages", "render", "assess"],
-        _ => &[],
-    }
-}
-
-/// Whether the component exports every function of `interface`.
-pub(super) fn find(instances: &InstancePre<State>, interface: &str) -> Result<(), LoadError> {
-    let component = instances.component();
-    let exported = component.get_export_index(None, format!("{PACKAGE}{interface}@{VERSION}").as_str());
-    for function in names(interface) {
-        if exported.and_then(|exported| component.get_export_index(Some(&exported), function)).is_none() {
-            return Err(misfit(interface, function, "it is missing".to_owned()));
-        }
-    }
-    Ok(())
-}
 
 /// Whether every function has the type that it is called by. Makes an instance, since types are compared with one.
 pub(crate) fn check(call: &mut Call<'_>) -> Result<(), LoadError> {
@@ -99,8 +77,4 @@ impl Exported<'_> {
             .map(drop)
             .map_err(|error| misfit(interface, function, text::clean(&format!("{error:#}"), MESSAGE)))
     }
-}
-
-fn misfit(interface: &str, function: &str, reason: String) -> LoadError {
-    LoadError::Exports { interface: interface.to_owned(), function: function.to_owned(), reason }
 }

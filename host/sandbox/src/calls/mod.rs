@@ -1,88 +1,36 @@
-//! The interface package's version 0.2: its generated bindings, and everything between them and the types of this crate.
+//! The calls that a component answers: the bindings' types in, the vocabulary's out, each answer checked.
 
-mod functions;
+mod check;
 pub(crate) mod migration;
 
 use resource_broker_plugin_types::{CopyContext, NamePair, Offer, Role, Verdict, Violation};
-use tracing::Level;
 use wasmtime::Store;
-use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
+use wasmtime::component::Resource;
 
 use crate::answer;
-use crate::call::{Call, State};
+use crate::call::Call;
 use crate::document::Document;
-use crate::error::{CallError, FieldError, LoadError};
-use crate::load::{Description, Linked};
+use crate::error::{CallError, FieldError};
+use crate::interface::{filter, plugin, status, types};
+use crate::linked::Linked;
+use crate::state::State;
 
-pub(crate) use functions::check as check_functions;
+pub(crate) use check::check as check_functions;
 
-use bindings::exports::resource_broker::plugin::accept_filter as filter;
-use bindings::exports::resource_broker::plugin::migration_template as template;
-use bindings::exports::resource_broker::plugin::plugin;
-use bindings::exports::resource_broker::plugin::status_transformer as status;
-use bindings::resource_broker::plugin::{documents, host, types};
-
-mod bindings {
-    #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated from wit/")]
-
-    wasmtime::component::bindgen!({
-        path: "../../wit",
-        world: "complete-plugin",
-        imports: { default: trappable },
-        with: { "resource-broker:plugin/documents.document": crate::document::Document },
-    });
+/// How a plugin introduces itself; a stranger's words, bounded and free of control characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// A short name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// The JSON Schema of its settings, as it was given; some JSON object or boolean.
+    pub settings_schema: Option<String>,
 }
 
-/// The interface package without its version.
-pub(crate) const PACKAGE: &str = "resource-broker:plugin/";
-/// Its version.
-pub(crate) const VERSION: &str = "0.2.0";
-/// The interface that every component exports.
-pub(crate) const PLUGIN: &str = "resource-broker:plugin/plugin";
-
-/// The package's interfaces that a component may import.
-pub(crate) const IMPORTED: [&str; 3] =
-    ["resource-broker:plugin/documents", "resource-broker:plugin/host", "resource-broker:plugin/types"];
-
-/// Links what the host does for plugins.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    host::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    documents::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
-}
-
-/// Where a component's functions are.
-pub(crate) struct Exports {
-    plugin: plugin::GuestIndices,
-    filter: Option<filter::GuestIndices>,
-    status: Option<status::GuestIndices>,
-    template: Option<template::GuestIndices>,
-}
-
-impl Exports {
-    /// Finds the functions of `roles`. Their types are compared by [`check_functions`].
-    pub(crate) fn find(instances: &InstancePre<State>, roles: &[Role]) -> Result<Self, LoadError> {
-        functions::find(instances, "plugin")?;
-        for role in roles {
-            functions::find(instances, role.name())?;
-        }
-        let has = |role: Role| roles.contains(&role);
-        let wrong = |error: wasmtime::Error| LoadError::Host { reason: format!("{error:#}") };
-        Ok(Self {
-            plugin: plugin::GuestIndices::new(instances).map_err(wrong)?,
-            filter: has(Role::AcceptFilter).then(|| filter::GuestIndices::new(instances)).transpose().map_err(wrong)?,
-            status: has(Role::StatusTransformer)
-                .then(|| status::GuestIndices::new(instances))
-                .transpose()
-                .map_err(wrong)?,
-            template: has(Role::MigrationTemplate)
-                .then(|| template::GuestIndices::new(instances))
-                .transpose()
-                .map_err(wrong)?,
-        })
-    }
-}
-
-/// How a plugin introduces itself.
+/// Lets a plugin introduce itself.
 pub(crate) fn describe(call: &mut Call<'_>) -> Result<Description, CallError> {
     let indices = &call.linked().compiled.exports.plugin;
     let plugin::Description { name, version, summary, settings_schema } =
@@ -211,46 +159,5 @@ fn verdict(verdict: filter::Verdict) -> Verdict {
     match verdict {
         filter::Verdict::Accepted(score) => Verdict::Accepted { score },
         filter::Verdict::Refused(violations) => Verdict::Refused(violations.into_iter().map(violation).collect()),
-    }
-}
-
-impl types::Host for State {}
-
-impl host::Host for State {
-    fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
-        let level = match level {
-            host::Level::Trace => Level::TRACE,
-            host::Level::Debug => Level::DEBUG,
-            host::Level::Info => Level::INFO,
-            host::Level::Warn => Level::WARN,
-            host::Level::Error => Level::ERROR,
-        };
-        self.log.write(level, &message);
-        Ok(())
-    }
-
-    fn settings(&mut self) -> wasmtime::Result<String> {
-        Ok(self.settings.to_string())
-    }
-}
-
-impl documents::Host for State {}
-
-impl documents::HostDocument for State {
-    fn get(&mut self, document: Resource<Document>, path: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.table.get(&document)?.get(&path).map(str::to_owned))
-    }
-
-    fn text(&mut self, document: Resource<Document>, path: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.table.get(&document)?.text(&path))
-    }
-
-    fn to_json(&mut self, document: Resource<Document>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&document)?.json().to_owned())
-    }
-
-    fn drop(&mut self, document: Resource<Document>) -> wasmtime::Result<()> {
-        self.table.delete(document)?;
-        Ok(())
     }
 }
