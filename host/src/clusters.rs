@@ -14,12 +14,13 @@ mod removal;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::Timestamp;
+use parking_lot::{Mutex, RwLock};
 use resource_broker_api::names::{ClusterName, Role};
 use tokio::{
     sync::{mpsc, watch},
@@ -250,9 +251,8 @@ impl ClusterSet {
         checks.into_iter().chain(problems).collect()
     }
 
-    fn view(&self) -> std::sync::RwLockReadGuard<'_, View> {
-        // Nobody panics while holding it.
-        self.view.read().unwrap_or_else(PoisonError::into_inner)
+    fn view(&self) -> parking_lot::RwLockReadGuard<'_, View> {
+        self.view.read()
     }
 }
 
@@ -428,7 +428,7 @@ impl Sources {
         let sources = self.clone();
         // File systems block.
         let reading = tokio::task::spawn_blocking(move || {
-            let mut reader = sources.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reader = sources.reader.lock();
             reader.read(&sources.list)
         });
         reading.await.ok()
@@ -863,9 +863,8 @@ impl Keeper {
         standing
     }
 
-    fn write_view(&self) -> std::sync::RwLockWriteGuard<'_, View> {
-        // Nobody panics while holding it.
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    fn write_view(&self) -> parking_lot::RwLockWriteGuard<'_, View> {
+        self.view.write()
     }
 }
 

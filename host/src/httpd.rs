@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use resource_broker_cli::bind::Bind;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -195,12 +196,11 @@ impl Default for Activity {
 
 impl Activity {
     fn last(&self) -> Instant {
-        // Nothing panics while holding it.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock() = Instant::now();
     }
 
     /// Comes back when nothing has been asked for too long: the last answer was not read.

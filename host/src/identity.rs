@@ -117,7 +117,9 @@ async fn namespace_uid(coordination: &Cluster, namespace: &str) -> Result<Option
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::{
@@ -137,14 +139,14 @@ mod tests {
                 (_, Some(name)) if name == CONFIG_MAP => map.clone(),
                 _ => namespace.clone(),
             };
-            heard.lock().unwrap().push(format!("{method} {path}"));
+            heard.lock().push(format!("{method} {path}"));
             let error = json!({"kind": "Status", "code": code, "reason": "Whatever", "message": "no"});
             let body = if code < 300 { body } else { error };
             async move { answer(code, body.to_string()) }
         };
         let coordination = cluster("coordination#coord", Metrics::new(), server);
         let id = find(&coordination, "broker").await;
-        let asked = asked.lock().unwrap().clone();
+        let asked = asked.lock().clone();
         (id, asked)
     }
 

@@ -1,11 +1,8 @@
 //! What the broker tells Prometheus. Every label is bounded: by code, by the clusters given, or by the kinds watched.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -206,7 +203,7 @@ impl Metrics {
     /// Drops the series of a watch that ended for good.
     pub fn forget_watch(&self, cluster: &ClusterName, kind: &str) {
         let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
-        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).remove(&labels);
+        self.0.watches.lock().remove(&labels);
         self.0.watch_restarts.remove(&labels);
     }
 
@@ -253,7 +250,7 @@ impl Metrics {
                 self.0.requests.remove(&RequestLabels { cluster: cluster.clone(), verb, class });
             }
         }
-        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).retain(|labels| {
+        self.0.watches.lock().retain(|labels| {
             let stays = labels.cluster != cluster;
             if !stays {
                 self.0.watch_restarts.remove(labels);
@@ -338,7 +335,7 @@ impl Observer for Metrics {
     fn watch_restart(&self, cluster: &ClusterName, kind: &str) {
         let labels = WatchLabels { cluster: cluster.to_string(), kind: kind.to_owned() };
         self.0.watch_restarts.get_or_create(&labels).inc();
-        self.0.watches.lock().unwrap_or_else(PoisonError::into_inner).insert(labels);
+        self.0.watches.lock().insert(labels);
     }
 
     fn leader(&self, leads: bool) {

@@ -1,12 +1,10 @@
 //! Events for people. They are a help, never a need: where they are forbidden or the cluster does not take them, the
 //! conditions still say everything.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use parking_lot::Mutex;
 use resource_broker_api::{keys, names::Gvk};
 use serde_json::json;
 
@@ -75,7 +73,7 @@ impl Reporter {
     }
 
     fn is_new(&self, about: &str, event: &Event) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         let said = (event.reason.clone(), event.message.clone());
         if told.get(about) == Some(&said) {
             return false;

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::names::{ClusterName, Role};
 use tokio::{
     sync::{mpsc, watch},
@@ -141,8 +142,7 @@ impl Watches {
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<StoreId, AbortHandle>> {
-        // Nobody panics while holding it.
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock()
     }
 
     /// Begins a watch, unless it runs already or its cluster is gone.

@@ -73,7 +73,7 @@ impl ClusterName {
 
     /// What the names of this cluster's copies begin with, `HASH-`.
     pub fn copy_prefix(&self) -> String {
-        let mut prefix = hex(&Sha256::digest(self.to_string().as_bytes())[..6]);
+        let mut prefix = hex::encode(&Sha256::digest(self.to_string().as_bytes())[..6]);
         prefix.push('-');
         prefix
     }
@@ -130,7 +130,7 @@ pub fn copy_name(consumer: &ClusterName, name: &str) -> String {
     if whole.len() <= MAX_NAME {
         return whole;
     }
-    let digest = hex(&Sha256::digest(name.as_bytes())[..8]);
+    let digest = hex::encode(&Sha256::digest(name.as_bytes())[..8]);
     let kept = cut(&whole, MAX_NAME - digest.len() - 1);
     format!("{kept}-{digest}")
 }
@@ -165,7 +165,7 @@ fn prefixed(prefix: &str, name: &str, max: usize) -> String {
     if whole.len() <= max && !ends_like_a_digest {
         return whole;
     }
-    let digest = hex(&Sha256::digest(name.as_bytes())[..HEX / 2]);
+    let digest = hex::encode(&Sha256::digest(name.as_bytes())[..HEX / 2]);
     format!("{}-{digest}", cut(&whole, max - HEX - 1))
 }
 
@@ -179,14 +179,14 @@ pub fn assignment_name(consumer: &ClusterName, group: &str, kind: &str, namespac
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let digest = hex(&hash.finalize()[..10]);
+    let digest = hex::encode(&hash.finalize()[..10]);
     let readable = format!("{}-{}", kind.to_lowercase(), name);
     format!("{}-{digest}", cut(&readable, 40))
 }
 
 /// The name of the `BrokerCluster` of a cluster: readable, and unique whatever the cluster is called.
 pub fn broker_cluster_name(cluster: &ClusterName) -> String {
-    let digest = hex(&Sha256::digest(cluster.to_string().as_bytes())[..5]);
+    let digest = hex::encode(&Sha256::digest(cluster.to_string().as_bytes())[..5]);
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let plain: String =
         cluster.name.to_lowercase().chars().map(|c| if is_plain(c) { c } else { '-' }).collect::<String>();
@@ -221,7 +221,7 @@ pub fn own_finalizer(broker: &str) -> String {
     if !broker.is_empty() && broker.len() <= LONGEST && broker.chars().all(is_plain) && ends_well {
         return format!("{}-{broker}", keys::GENERIC_FINALIZER);
     }
-    format!("{}-{}", keys::GENERIC_FINALIZER, hex(&Sha256::digest(broker.as_bytes())[..10]))
+    format!("{}-{}", keys::GENERIC_FINALIZER, hex::encode(&Sha256::digest(broker.as_bytes())[..10]))
 }
 
 /// At most `max` bytes of `text` (ASCII, as object names are), without a separator at the end.
@@ -231,15 +231,6 @@ fn cut(text: &str, max: usize) -> &str {
         end -= 1;
     }
     text[..end].trim_end_matches(['-', '.'])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]
@@ -324,7 +315,7 @@ mod tests {
         let long = "n".repeat(51);
         let short = copy_namespace(&beta, &long);
         // printf 'nnn…' (51) | sha256sum
-        let digest = hex(&Sha256::digest(long.as_bytes())[..8]);
+        let digest = hex::encode(&Sha256::digest(long.as_bytes())[..8]);
         assert_eq!(short, format!("19026cc739aa-{}-{digest}", "n".repeat(33)));
         assert_eq!(short.len(), MAX_NAMESPACE);
         assert_ne!(short, copy_namespace(&beta, &"n".repeat(52)));

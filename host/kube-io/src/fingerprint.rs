@@ -121,7 +121,9 @@ fn says_nothing(error: &RequestError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::{
@@ -135,13 +137,13 @@ mod tests {
         let seen = asked.clone();
         let cluster = cluster("provider#p", Nobody, move |request| {
             let path = request.uri().path().to_owned();
-            seen.lock().unwrap().push(path.rsplit('/').next().unwrap_or_default().to_owned());
+            seen.lock().push(path.rsplit('/').next().unwrap_or_default().to_owned());
             let found = answers.iter().find(|(end, ..)| path.ends_with(end)).copied();
             async move { found.map_or_else(|| answer(403, "{}"), |(_, code, body)| answer(code, body)) }
         });
         let expected: Vec<String> = expected.iter().map(|it| (*it).to_owned()).collect();
         let look = look(&cluster, &expected).await;
-        let asked = asked.lock().unwrap().clone();
+        let asked = asked.lock().clone();
         (look, asked)
     }
 

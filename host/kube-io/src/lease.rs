@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,6 +19,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
+use parking_lot::Mutex;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -146,8 +147,7 @@ impl Leadership {
     }
 
     fn take_running(&self) -> Option<Running> {
-        // Nobody panics while holding it.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.running.lock().take()
     }
 }
 

@@ -1,17 +1,12 @@
 //! Stand-ins for API servers.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use kube::{Client, client::Body};
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::names::ClusterName;
 
 use crate::{
@@ -88,7 +83,7 @@ impl Observed {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

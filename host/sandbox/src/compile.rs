@@ -1,10 +1,10 @@
 //! From bytes to a component that is compiled, linked and found to be a plugin; once for each digest.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use resource_broker_plugin_types::Role;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
@@ -50,18 +50,10 @@ pub(crate) fn identify(bytes: &[u8], size_limit: usize) -> Result<String, LoadEr
         return Err(LoadError::TooLarge { size: bytes.len(), limit: size_limit });
     }
     match bytes.strip_prefix(MAGIC) {
-        Some(rest) if rest.starts_with(COMPONENT) => Ok(hex(&Sha256::digest(bytes))),
+        Some(rest) if rest.starts_with(COMPONENT) => Ok(hex::encode(Sha256::digest(bytes))),
         Some(rest) if rest.starts_with(CORE_MODULE) => Err(LoadError::CoreModule),
         Some(_) | None => Err(LoadError::NotAComponent),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Compiles and links a component. Takes a while; not for an async thread.
@@ -86,11 +78,11 @@ pub(crate) struct Cache(Mutex<HashMap<String, Weak<Compiled>>>);
 
 impl Cache {
     pub(crate) fn get(&self, digest: &str) -> Option<Arc<Compiled>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest)?.upgrade()
+        self.0.lock().get(digest)?.upgrade()
     }
 
     pub(crate) fn insert(&self, compiled: &Arc<Compiled>) {
-        let mut by_digest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_digest = self.0.lock();
         by_digest.retain(|_, compiled| compiled.strong_count() > 0);
         by_digest.insert(compiled.digest.clone(), Arc::downgrade(compiled));
     }

@@ -1,9 +1,9 @@
 //! How a plugin fares over all its calls.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_plugin_types::ApiName;
 
 use crate::breaker::{Breaker, Pass};
@@ -84,7 +84,7 @@ impl Health {
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

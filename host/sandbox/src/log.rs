@@ -1,8 +1,9 @@
 //! A plugin's log: bounded, one line at a time, without control characters.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use tracing::Level;
 use wasmtime_wasi::async_trait;
@@ -85,7 +86,7 @@ impl Log {
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

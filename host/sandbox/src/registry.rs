@@ -1,8 +1,8 @@
 //! Which plugin serves which API.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use resource_broker_plugin_types::{ApiName, Role};
 
 use crate::load::Plugin;
@@ -29,13 +29,13 @@ pub(crate) enum Entry {
 impl Registry {
     /// What takes `role` for `api`; `None`: a standard plugin does.
     pub(crate) fn get(&self, api: &ApiName, role: Role) -> Option<Entry> {
-        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.0.read();
         entries.get(&role).and_then(|by_api| by_api.get(api)).cloned()
     }
 
     /// From now on `entry` takes `role` for `api`; `None`: a standard plugin does.
     pub(crate) fn set(&self, api: &ApiName, role: Role, entry: Option<Entry>) {
-        let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.0.write();
         let by_api = entries.entry(role).or_default();
         match entry {
             Some(entry) => by_api.insert(api.clone(), entry),

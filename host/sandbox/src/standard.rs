@@ -1,8 +1,9 @@
 //! What serves where no Plugin does: the components that the broker brings along.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use parking_lot::Mutex;
 use resource_broker_plugin_types::Role;
 use wasmtime::component::Linker;
 
@@ -73,7 +74,7 @@ impl Standard {
         if let Some(plugin) = self.loaded(role) {
             return Ok(plugin);
         }
-        let _turn = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.loading.lock();
         if let Some(plugin) = self.migration.get() {
             return Ok(plugin);
         }

@@ -22,9 +22,10 @@ mod views;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::{
     broker::{BrokerCluster, GroupVersionResource},
     keys,
@@ -277,8 +278,7 @@ impl Cache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing panics while holding it but a bug, and then old data is better than none.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     /// From now on copies are marked as this broker's.

@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::mpsc,
     task::AbortHandle,
@@ -59,12 +60,12 @@ impl Followed {
 
     /// The fingerprints by which the cluster is recorded.
     pub(super) fn expected(&self) -> Vec<String> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.expected.lock().clone()
     }
 
     /// As [`Self::expected`], from now on; what `seen` does not say of them is asked.
     pub(super) fn expect(&self, fingerprints: Vec<String>, seen: Option<&Look>) {
-        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut expected = self.expected.lock();
         if *expected == fingerprints {
             return;
         }
@@ -93,7 +94,7 @@ async fn follow(
     let (mut last, mut pause, mut tries) = (0, PAUSE.0, 0);
     loop {
         let number = cluster.asked_who_it_is(last).await;
-        let mut wanted = expected.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut wanted = expected.lock().clone();
         wanted.retain(|fingerprint| !is_own_text(fingerprint));
         let look = look(&cluster, &wanted).await;
         let silent = matches!(look, Look::Silent(_));

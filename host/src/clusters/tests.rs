@@ -73,7 +73,7 @@ impl House {
 
     /// From now on the server at `host` is this one, or does not answer.
     fn serve(&self, host: &str, uid: Option<&str>) {
-        self.servers.lock().unwrap().insert(host.to_owned(), uid.map(str::to_owned));
+        self.servers.lock().insert(host.to_owned(), uid.map(str::to_owned));
     }
 
     async fn event(&mut self) -> ClusterEvent {
@@ -156,7 +156,7 @@ fn fakes(servers: Servers, metrics: Metrics) -> Connect {
             Cluster::connect(name.clone(), config.clone(), metrics.clone()).await?;
             let host = config.cluster_url.authority().unwrap().to_string();
             let server = move |request: http::Request<kube::client::Body>| {
-                let uid = servers.lock().unwrap().get(&host).cloned().unwrap_or(Some(host.clone()));
+                let uid = servers.lock().get(&host).cloned().unwrap_or(Some(host.clone()));
                 async move {
                     match uid {
                         None => Err(io::ErrorKind::ConnectionRefused.into()),

@@ -1,7 +1,7 @@
 //! From the parts in config maps to the bytes of a component: joined, unpacked within a limit, and known by their digest.
 //!
 
-use std::{collections::BTreeMap, fmt::Write as _, io::Read};
+use std::{collections::BTreeMap, io::Read};
 
 use flate2::read::MultiGzDecoder;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -169,11 +169,7 @@ fn read(format: &'static str, from: impl Read, limit: usize) -> Result<Vec<u8>, 
 
 /// The SHA-256 in lower-case hex.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

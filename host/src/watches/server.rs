@@ -1,11 +1,6 @@
 //! A model of an API server with one collection, which can be made to lie.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -13,6 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use resource_broker_api::names::ClusterName;
 use serde_json::{Value, json};
 use tokio::{
@@ -86,7 +82,7 @@ impl Server {
     }
 
     pub(super) fn with<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
-        change(&mut self.0.lock().unwrap())
+        change(&mut self.0.lock())
     }
 
     pub(super) fn fault(&self, faults: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::{
     broker::{AssignmentSpec, MigrationState},
     conditions::reason,
@@ -224,9 +224,8 @@ impl Memories {
     }
 }
 
-/// Nothing panics while holding one of these.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// What the next pass is told of this one's fault. Having to look again is no failure, and ends none.

@@ -2,11 +2,9 @@
 //! standard component says the same to the same question. Bounded, and only of that component: what others look at is theirs
 //! to know.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_plugin_types::{ApiName, Verdict, Violation};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -60,8 +58,7 @@ impl Verdicts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        // Nothing panics while holding it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

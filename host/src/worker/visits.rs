@@ -1,11 +1,9 @@
 //! Passes that are in a cluster for the time of one step, without a place in its lane: a new object has its provider only once
 //! its pass is under way.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::Mutex;
 use resource_broker_api::names::ClusterName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,8 +18,7 @@ pub(super) struct Visits(Mutex<HashMap<ClusterName, Arc<Semaphore>>>);
 impl Visits {
     /// A place in a cluster until it is dropped, if there is one.
     pub(super) fn begin(&self, cluster: &ClusterName) -> Option<OwnedSemaphorePermit> {
-        // No code panics while it holds the lock.
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.0.lock();
         let places = places.entry(cluster.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
         places.clone().try_acquire_owned().ok()
     }

@@ -2,10 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::{conditions::reason, names::ClusterName, object::Object};
 use tokio::time::Instant;
 
@@ -42,8 +42,7 @@ fn state(there: &Object) -> State {
 
 impl Writings {
     fn lock(&self) -> MutexGuard<'_, Remembered> {
-        // Nothing panics while holding it.
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        self.remembered.lock()
     }
 
     /// What an API server has denied of an object as it is now.

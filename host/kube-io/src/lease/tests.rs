@@ -16,13 +16,13 @@ struct Fault(Arc<Mutex<&'static str>>);
 
 impl Fault {
     fn set(&self, fault: &'static str) {
-        *self.0.lock().unwrap() = fault;
+        *self.0.lock() = fault;
     }
 }
 
 impl Store {
     async fn serve(self, request: Request<Body>, fault: Fault) -> Answer {
-        let fault = *fault.0.lock().unwrap();
+        let fault = *fault.0.lock();
         match fault {
             "cut off" => return Err(std::io::Error::other("unreachable")),
             "hang" => std::future::pending().await,
@@ -39,7 +39,7 @@ impl Store {
     }
 
     fn act(&self, method: &Method, mut lease: Value) -> Answer {
-        let (stored, version) = &mut *self.0.lock().unwrap();
+        let (stored, version) = &mut *self.0.lock();
         let current = stored.as_ref().map(|stored| stored["metadata"]["resourceVersion"].clone());
         match (method.as_str(), current) {
             ("GET", Some(_)) => return answer(200, stored.as_ref().unwrap().to_string()),
@@ -55,7 +55,7 @@ impl Store {
     }
 
     fn holder(&self) -> String {
-        let stored = &self.0.lock().unwrap().0;
+        let stored = &self.0.lock().0;
         stored
             .as_ref()
             .map(|lease| lease["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
@@ -63,11 +63,11 @@ impl Store {
     }
 
     fn version(&self) -> u64 {
-        self.0.lock().unwrap().1
+        self.0.lock().1
     }
 
     fn put(&self, holder: &str) {
-        let (stored, version) = &mut *self.0.lock().unwrap();
+        let (stored, version) = &mut *self.0.lock();
         *version += 1;
         *stored = Some(json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -131,7 +131,7 @@ async fn a_lease_is_free_when_it_was_seen_unchanged_for_as_long_as_it_lasts() {
     let (candidate, _) = stand(&store, "candidate");
     let waited = within(25, candidate.acquired()).await;
     assert!(waited >= Duration::from_secs(15), "its renewTime is long past, and does not count: {waited:?}");
-    let stored = store.0.lock().unwrap().0.clone().unwrap();
+    let stored = store.0.lock().0.clone().unwrap();
     assert_eq!(stored["spec"]["leaseTransitions"], 1);
 }
 
@@ -188,7 +188,7 @@ async fn a_deleted_lease_is_made_again() {
     let store = Store::default();
     let (leader, _) = stand(&store, "leader");
     within(1, leader.acquired()).await;
-    store.0.lock().unwrap().0 = None;
+    store.0.lock().0 = None;
     sleep(Duration::from_mins(1)).await;
     assert!(leader.is_leader());
     assert_eq!(store.holder(), "leader");

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -13,6 +13,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use parking_lot::{Mutex, MutexGuard};
 use resource_broker_api::names::ClusterName;
 use tokio::{
     sync::watch,
@@ -626,9 +627,8 @@ async fn send(
     Err(RequestError::from_answer(target.clone(), parts.status, &parts.headers, &body))
 }
 
-/// No code panics while it holds one of these locks, so a poisoned one is as good as any.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

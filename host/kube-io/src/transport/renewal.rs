@@ -2,11 +2,12 @@
 //! refuses them, since they may have been replaced before their time.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 
 use super::cluster::Cluster;
@@ -77,9 +78,8 @@ impl Renewal {
         }
     }
 
-    /// No code panics while it holds the lock, so a poisoned one is as good as any.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
                         let Ok(byte) = connection.read_u8().await else { return };
                         head.push(byte);
                     }
-                    let expected = format!("authorization: bearer {}\r\n", token.lock().unwrap());
+                    let expected = format!("authorization: bearer {}\r\n", token.lock());
                     let is_known = String::from_utf8(head).unwrap().to_lowercase().contains(&expected);
                     counter.fetch_add(u64::from(!is_known), Ordering::Relaxed);
                     let status = if is_known { "200 OK" } else { "401 Unauthorized" };
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(runs(), 1, "once for both clients");
 
         fs::write(folder.path().join("token"), "second").unwrap();
-        "second".clone_into(&mut token.lock().unwrap());
+        "second".clone_into(&mut token.lock());
         let mut watches = cluster.watch_client();
         watches.borrow_and_update();
         let error = ask(&cluster).await.unwrap_err();
@@ -234,7 +234,7 @@ mod tests {
         let cluster = connect(config).await;
         ask(&cluster).await.unwrap();
         fs::write(&file, "second").unwrap();
-        "second".clone_into(&mut token.lock().unwrap());
+        "second".clone_into(&mut token.lock());
         assert!(ask(&cluster).await.unwrap_err().contains("the file is read again by itself"));
         comes_up(&cluster).await;
         ask(&cluster).await.unwrap();

@@ -187,13 +187,7 @@ pub(crate) fn id_between(record_uid: &str, from: &str, to: &str) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let digest = hash.finalize();
-    digest[..6].iter().fold(String::from("m"), |mut id, byte| {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-        id
-    })
+    format!("m{}", hex::encode(&hash.finalize()[..6]))
 }
 
 pub(crate) fn gvk(kind: &GroupVersionKind) -> Gvk {

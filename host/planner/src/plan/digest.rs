@@ -7,12 +7,7 @@ use sha2::{Digest, Sha256};
 pub fn of(value: &Value) -> String {
     let mut hash = Sha256::new();
     feed(&mut hash, value);
-    hash.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&hash.finalize()[..16])
 }
 
 fn feed(hash: &mut Sha256, value: &Value) {

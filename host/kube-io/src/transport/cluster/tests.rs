@@ -19,11 +19,11 @@ struct Mode(Arc<Mutex<&'static str>>);
 
 impl Mode {
     fn set(&self, mode: &'static str) {
-        *self.0.lock().unwrap() = mode;
+        *self.0.lock() = mode;
     }
 
     async fn serve(self) -> crate::testing::Answer {
-        let mode = *self.0.lock().unwrap();
+        let mode = *self.0.lock();
         match mode {
             "hang" => std::future::pending().await,
             "break" => Err(std::io::Error::other("connection reset by peer")),
