@@ -505,7 +505,7 @@ impl Apply {
             return Err(unserved(&"it is not served there, or has not been found yet"));
         }
         // Stages deploy kinds that nobody has watched before.
-        match discovery::find(&cluster, &target.gvk, false).await {
+        match discovery::find(&cluster, &target.gvk, false).await.map(|found| found.resource) {
             Ok(resource) => Ok((cluster, resource)),
             Err(DiscoveryError::Request(error)) => Err(fault(&error, part)),
             Err(error) => Err(unserved(&error)),

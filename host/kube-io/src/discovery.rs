@@ -46,8 +46,17 @@ struct Listed {
     namespaced: bool,
 }
 
+/// How a cluster serves a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The kind there.
+    pub resource: Resource,
+    /// A schema was asked for and none is published, so that it is not known whether its status has conditions.
+    pub without_schema: bool,
+}
+
 /// Finds how `cluster` serves `gvk`. With `schema`, also looks whether its status has conditions.
-pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Resource, DiscoveryError> {
+pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Found, DiscoveryError> {
     let path = group_version_path(gvk);
     let reply = cluster
         .request(get(gvk, &path)?)
@@ -63,13 +72,24 @@ pub async fn find(cluster: &Cluster, gvk: &Gvk, schema: bool) -> Result<Resource
     let found = resources.iter().find(|listed| listed.kind == gvk.kind && !listed.name.contains('/'));
     let found = found.ok_or_else(|| DiscoveryError::NotServed(gvk.clone()))?;
     let status = resources.iter().any(|listed| listed.name == format!("{}/status", found.name));
-    let conditions = status && schema && has_conditions(cluster, gvk).await?;
-    Ok(Resource {
-        gvk: gvk.clone(),
-        plural: found.name.clone(),
-        namespaced: found.namespaced,
-        shape: Shape { status, conditions },
-    })
+    let published = if status && schema { has_conditions(cluster, gvk).await? } else { Some(false) };
+    let shape = Shape { status, conditions: published.unwrap_or_default() };
+    let resource = Resource { gvk: gvk.clone(), plural: found.name.clone(), namespaced: found.namespaced, shape };
+    Ok(Found { resource, without_schema: published.is_none() })
+}
+
+/// Waits until a schema is published for a kind that had none.
+pub async fn published_later(cluster: &Cluster, gvk: &Gvk) {
+    let mut pause = ASKED_AGAIN.0;
+    loop {
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(ASKED_AGAIN.1);
+        match published(cluster, gvk).await {
+            Ok(Some(_)) => return,
+            Ok(None) => {}
+            Err(error) => tracing::debug!(cluster = %cluster.name(), kind = %gvk, %error, "its schema cannot be read"),
+        }
+    }
 }
 
 fn parse<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T, DiscoveryError> {
@@ -88,18 +108,25 @@ fn get(gvk: &Gvk, path: &str) -> Result<Request<Vec<u8>>, DiscoveryError> {
 /// schema.
 const PUBLISHED_WITHIN: (u32, Duration) = (20, Duration::from_millis(500));
 
+/// The shortest and the longest pause before a schema is asked for again that was not published within that time: an API server
+/// with many CRDs takes longer, and behind some aggregated APIs none ever comes.
+const ASKED_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+
 /// Whether the kind's schema has `status.conditions`. The published schema is readable by everybody who may use the
-/// API at all, unlike CRDs. Where none comes, as behind some aggregated APIs, the answer is no.
-async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<bool, DiscoveryError> {
+/// API at all, unlike CRDs. `None`: none is published.
+async fn has_conditions(cluster: &Cluster, gvk: &Gvk) -> Result<Option<bool>, DiscoveryError> {
     let (tries, pause) = PUBLISHED_WITHIN;
     for _ in 0..tries {
         if let Some(found) = published(cluster, gvk).await? {
-            return Ok(found);
+            return Ok(Some(found));
         }
         sleep(pause).await;
     }
-    tracing::info!(cluster = %cluster.name(), kind = %gvk, "no schema is published; its objects get no conditions");
-    Ok(false)
+    tracing::info!(
+        cluster = %cluster.name(), kind = %gvk,
+        "no schema is published yet; its objects get no conditions until there is one"
+    );
+    Ok(None)
 }
 
 /// What the published schema says; `None` where it does not name the kind (yet).
@@ -150,7 +177,7 @@ mod tests {
 
     async fn found(status: u16, body: &'static str) -> Result<Resource, DiscoveryError> {
         let cluster = testing::cluster("provider#p", Nobody, move |_| async move { testing::answer(status, body) });
-        find(&cluster, &Gvk::new("g.io", "v1", "Thing"), false).await
+        find(&cluster, &Gvk::new("g.io", "v1", "Thing"), false).await.map(|found| found.resource)
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use tokio::{
 use self::pages::{NoPage, Page, PageSize};
 
 use crate::{
-    discovery::{self, DiscoveryError},
+    discovery::{self, DiscoveryError, Found},
     observe::Shared,
     resource::{METADATA_LIST, METADATA_WATCH, Resource},
     transport::{Cluster, EventError, Health, Limits, RequestError, Target, events, tame},
@@ -211,6 +211,8 @@ enum Ended {
     Belied(String),
     #[error("its kubeconfig names another server now; it is read anew")]
     Moved,
+    #[error("its schema is published now; it is read anew")]
+    Published,
 }
 
 impl Ended {
@@ -303,7 +305,7 @@ impl Watch {
             // What is in the store stays until the new list is there. A first list that never comes to its end is told.
             let is_normal = failures == 0 || self.store.is_synced();
             failures += 1;
-            if is_normal && matches!(ended, Ended::Expired | Ended::Early) {
+            if is_normal && matches!(ended, Ended::Expired | Ended::Early | Ended::Published) {
                 tracing::debug!(store = %self.name, reason = %ended, "listing again");
                 self.store.unfollowed(Some(ended.to_string()));
             } else {
@@ -393,8 +395,10 @@ impl Watch {
         // What changes from here on is noticed.
         let (moves, mut client) = (self.cluster.moves(), self.cluster.watch_client());
         let doubt = self.store.doubt();
-        let resource = self.resource().await?;
+        let Found { resource, without_schema } = self.resource().await?;
         self.store.discovered(resource.clone());
+        let published = discovery::published_later(&self.cluster, &resource.gvk);
+        pin_mut!(published);
         let started = Instant::now();
         let mut version = self.list(&resource, pages).await?;
         tracing::debug!(store = %self.name, took_ms = started.elapsed().as_millis(), "listed");
@@ -435,6 +439,7 @@ impl Watch {
                     self.observer.watch_restart(self.cluster.name(), &self.kind);
                     self.rest(self.pause(&State::Starting, *failures), ended.retry_in()).await;
                 }
+                () = &mut published, if without_schema => return Err(Ended::Published),
                 // New credentials: the watch goes on with them.
                 _ = client.changed() => {}
                 () = async { sleep(DOUBT_PAUSE).await; doubt.notified().await } => {
@@ -467,9 +472,9 @@ impl Watch {
         }
     }
 
-    async fn resource(&self) -> Result<Resource, Ended> {
+    async fn resource(&self) -> Result<Found, Ended> {
         match &self.selection.kind {
-            Served::Known(resource) => Ok(resource.clone()),
+            Served::Known(resource) => Ok(Found { resource: resource.clone(), without_schema: false }),
             Served::Asked { gvk, with_shape } => Ok(discovery::find(&self.cluster, gvk, *with_shape).await?),
         }
     }

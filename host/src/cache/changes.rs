@@ -95,22 +95,28 @@ impl Cache {
         self.lock().stores.contains_key(id)
     }
 
-    /// A watch found out how the cluster serves its kind.
-    pub fn discovered(&self, id: &StoreId, resource: Resource) {
+    /// A watch found out how the cluster serves its kind. Where it serves it otherwise than before, all its objects are concerned.
+    pub fn discovered(&self, id: &StoreId, resource: Resource) -> Dirty {
         let mut inner = self.lock();
+        let mut dirty = Dirty::default();
         let mut is_new = false;
         if let What::Kind(gvk) = &id.what {
             is_new = !inner.is_served_as(gvk, &resource.plural);
             inner.plurals.entry(gvk.clone()).or_insert_with(|| resource.plural.clone());
         }
         if let Some(store) = inner.stores.get_mut(id) {
+            let is_other = store.resource.as_ref().is_some_and(|before| *before != resource);
             store.resource = Some(resource);
+            if is_other {
+                inner.all_after_state(id, &mut dirty);
+            }
         }
         drop(inner);
         if is_new {
             // A Plugin may claim the kind under this plural.
             self.plugins.notify_one();
         }
+        dirty
     }
 
     /// A watch is in another state.

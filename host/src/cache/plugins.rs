@@ -147,7 +147,7 @@ mod tests {
             let id = StoreId { cluster: ClusterName::parse(cluster).unwrap(), what: What::Kind(gvk.clone()) };
             cache.attach(&id.cluster);
             cache.open(&id);
-            cache.discovered(&id, Resource::known(gvk.clone(), plural));
+            drop(cache.discovered(&id, Resource::known(gvk.clone(), plural)));
             let objects =
                 if plural == "widgets" { vec![serde_json::from_str(&order.to_string()).unwrap()] } else { vec![] };
             cache.listed(&id, "1", objects);

@@ -28,7 +28,7 @@ fn cache() -> Cache {
         cache.attach(&id.cluster);
         cache.open(&id);
         if let What::Kind(gvk) = &id.what {
-            cache.discovered(&id, Resource::known(gvk.clone(), "things"));
+            drop(cache.discovered(&id, Resource::known(gvk.clone(), "things")));
         }
         cache.listed(&id, "1", vec![]);
     }

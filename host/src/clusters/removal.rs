@@ -231,7 +231,7 @@ impl Removal {
     async fn served(&self, cluster: &Arc<Cluster>, kinds: &[Gvk]) -> Result<Vec<Resource>, Stuck> {
         let mut served = Vec::new();
         for gvk in kinds {
-            match discovery::find(cluster, gvk, false).await {
+            match discovery::find(cluster, gvk, false).await.map(|found| found.resource) {
                 Ok(resource) => served.push(resource),
                 Err(DiscoveryError::NotServed(_)) => {}
                 Err(error) => return Err(error.into()),

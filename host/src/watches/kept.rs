@@ -76,7 +76,7 @@ impl Store for Kept {
     }
 
     fn discovered(&self, resource: Resource) {
-        self.cache.discovered(&self.id, resource);
+        self.cache.discovered(&self.id, resource).enqueue(&self.queue);
     }
 
     fn listed(&self, version: &str, objects: Vec<Object>) {

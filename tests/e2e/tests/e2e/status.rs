@@ -336,7 +336,8 @@ async fn a_contest_over_a_status_is_paced_and_reported_once() -> TestResult {
         pair.marker().await?;
     }
     let writes = status_writes(&pair, position).await?;
-    assert!((4..=14).contains(&writes), "{writes} writes");
+    // On a quiet machine that is soon over, and few writes are due.
+    assert!((2..=14).contains(&writes), "{writes} writes");
     drop(contestant);
     until(&orders, "web", "the broker's word, once it is left alone", is_well).await;
     Ok(())
