@@ -117,6 +117,21 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Writes lines with the same number of cells, each column as wide as its longest cell.
+pub(crate) fn columns(f: &mut fmt::Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
+    let count = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    for line in lines {
+        let padded: Vec<String> = line.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
+        writeln!(f, "{}", padded.join("   ").trim_end())?;
+    }
+    Ok(())
+}
+
 /// A text that is cut to what a table of the usual width shows.
 pub(crate) fn clipped(text: &str) -> String {
     if text.chars().count() <= CLIPPED {

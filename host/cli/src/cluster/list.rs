@@ -12,7 +12,7 @@ use resource_broker_api::{broker::BrokerCluster, conditions::ATTACHED};
 use serde::Serialize;
 
 use super::ListArgs;
-use crate::output::{Format, age, clipped, print};
+use crate::output::{Format, age, clipped, columns, print};
 
 /// The form of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,13 +126,7 @@ impl fmt::Display for Table {
         let heads = heads.into_iter().map(str::to_owned).collect();
         let lines: Vec<Vec<String>> =
             std::iter::once(heads).chain(self.rows.iter().map(|row| self.cells(row))).collect();
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-        for line in &lines {
-            let padded: Vec<String> = line.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
-            writeln!(f, "{}", padded.join("   ").trim_end())?;
-        }
-        Ok(())
+        columns(f, &lines)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     order::{said_of, state_of},
 };
 use crate::coordination::Server;
-use crate::output::{Format, age, clipped, print};
+use crate::output::{Format, age, clipped, columns, print};
 
 /// The form of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -164,13 +164,7 @@ impl fmt::Display for Table {
         let lines: Vec<Vec<String>> = std::iter::once(heads)
             .chain(rows.into_iter().map(|cells| cells.into_iter().map(|(_, text)| text).collect()))
             .collect();
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
-        for line in &lines {
-            let padded: Vec<String> = line.iter().zip(&widths).map(|(text, width)| format!("{text:width$}")).collect();
-            writeln!(f, "{}", padded.join("   ").trim_end())?;
-        }
-        Ok(())
+        columns(f, &lines)
     }
 }
 
